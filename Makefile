@@ -1,0 +1,41 @@
+# gdm-twin: `make demo` and `make test` do everything on a fresh machine with Python 3.11 or later.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test bench lint docs clean
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml .ci/constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e ".[dev,docs]"
+	@touch $(STAMP)
+
+setup: $(STAMP)  ## make .venv with the tested versions
+
+demo: $(STAMP)  ## run the packaged patient end to end and say where the report is
+	$(BIN)/gdm-twin demo --out out/demo
+
+lint: $(STAMP)  ## format, lint, types and import contracts
+	$(BIN)/ruff format --check twin scenarios cohorts tests
+	$(BIN)/ruff check twin scenarios cohorts tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(STAMP) lint  ## everything CI runs: lint, types, contracts, tests, docs
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/mkdocs build --strict --quiet -f .ci/mkdocs.yml
+
+bench: $(STAMP)  ## benchmarks as JSON under out/bench
+	@mkdir -p out/bench
+	$(BIN)/python -m pytest tests/benchmarks -p no:xdist --benchmark-only --benchmark-json=out/bench/benchmarks.json
+
+docs: $(STAMP)  ## build the documentation site into site/
+	$(BIN)/mkdocs build --strict -f .ci/mkdocs.yml
+
+clean:  ## remove what was built, not .venv
+	rm -rf build dist site out

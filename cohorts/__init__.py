@@ -1,0 +1,1 @@
+"""Many twins: virtual patients, population priors, validation."""

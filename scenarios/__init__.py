@@ -1,0 +1,1 @@
+"""What-if on one twin: interventions, comparison, the demo and run commands."""
