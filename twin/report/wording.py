@@ -1,0 +1,132 @@
+"""Words for numbers and names: natural frequencies, weeks, outcomes. One place, so HTML and terminal agree."""
+
+from __future__ import annotations
+
+import re
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+#: outcome -> (short words for a plot, words for a sentence "… of 100 women like her have a baby …")
+OUTCOME_WORDS = {
+    "macrosomia_4000": ("over 4000 g", "birth weight over 4000 g"),
+    "macrosomia_4500": ("over 4500 g", "birth weight over 4500 g"),
+    "lga_90": ("LGA", "large for gestational age (LGA, above the 90th centile)"),
+    "sga_10": ("SGA", "small for gestational age (SGA, below the 10th centile)"),
+    "ac_90_at_36w": ("AC > 90th at 36 w", "abdominal circumference above the 90th centile at 36+0"),
+}
+#: outcome -> the names in `scope.withheld` that withhold it
+WITHHELD_BY = {
+    "macrosomia_4000": ("macrosomia", "macrosomia_4000"),
+    "macrosomia_4500": ("macrosomia", "macrosomia_4500"),
+    "lga_90": ("lga", "lga_90"),
+    "sga_10": ("sga", "sga_10"),
+    "ac_90_at_36w": ("centiles", "ac_90_at_36w"),
+}
+WITHHELD_WORDS = {
+    "lga": "large for gestational age",
+    "sga": "small for gestational age",
+    "centiles": "growth centiles",
+    "glucose_forecast": "glucose forecast",
+    "lower_glucose": "any comparison that favours lower glucose",
+    "macrosomia": "birth weight over 4000 and 4500 g",
+}
+STANDARD_WORDS = {
+    "hadlock1991": "Hadlock 1991",
+    "intergrowth21_newborn": "INTERGROWTH-21st newborn",
+    "intergrowth21_efw": "INTERGROWTH-21st fetal weight",
+    "intergrowth21": "INTERGROWTH-21st",
+    "who": "WHO fetal growth",
+    "who2017": "WHO fetal growth 2017",
+    "nichd": "NICHD fetal growth",
+    "fmf2018": "Fetal Medicine Foundation 2018",
+}
+SCENARIO_WORDS = {
+    "as_now": "As now",
+    "doses_fixed": "Doses fixed",
+    "untreated": "Untreated",
+}
+MG_DL_PER_MMOL_L = 18.016  # molar mass of glucose 180.16 g/mol
+
+
+def clean(value: object) -> str:
+    """Text safe to show: control, bidirectional and zero-width characters become a visible mark."""
+    return _CONTROL.sub("\ufffd", str(value))
+
+
+def of_100(probability: float) -> str:
+    """A probability as a count in 100: "23", "fewer than 1", "more than 99"."""
+    if probability < 0.005:
+        return "fewer than 1"
+    if probability > 0.995:
+        return "more than 99"
+    return f"{100.0 * probability:.0f}"
+
+
+def of_100_range(low: float, high: float) -> str:
+    """The model range as counts in 100: "17 to 30"; "fewer than 1 to 4"; one count when both ends agree."""
+    a, b = of_100(low), of_100(high)
+    return f"about {a}" if a == b and a[0].isdigit() else a if a == b else f"{a} to {b}"
+
+
+def short_100(probability: float) -> str:
+    """The same in three characters, for tight tables: "23", "<1", ">99"."""
+    return of_100(probability).replace("fewer than ", "<").replace("more than ", ">")
+
+
+def short_100_range(low: float, high: float) -> str:
+    a, b = short_100(low), short_100(high)
+    return a if a == b else f"{a}\u2013{b}"
+
+
+def signed_per_100(effect: float) -> str:
+    """A change of probability as "+8" or "\u22123" in 100; "0" when it rounds away."""
+    points = round(100.0 * effect)
+    return f"+{points}" if points > 0 else f"\u2212{-points}" if points < 0 else "0"
+
+
+def grams(weight_g: float) -> str:
+    """Grams to the nearest 10: finer digits would claim more than is known."""
+    return f"{round(weight_g / 10.0) * 10:.0f} g"
+
+
+def weeks(gestational_day: float) -> str:
+    """ "39+1" for day 274; completed days."""
+    day = int(gestational_day)
+    return f"{day // 7}+{day % 7}"
+
+
+def glucose(mg_dl: float, censor: str = "") -> str:
+    """ "52 mg/dL (2.9 mmol/L)", with < or > when the device gave only a limit."""
+    sign = {"low": "< ", "high": "> "}.get(censor, "")
+    return f"{sign}{mg_dl:.0f} mg/dL ({sign}{mg_dl / MG_DL_PER_MMOL_L:.1f} mmol/L)"
+
+
+def age(days: float | None) -> str:
+    """Age of a piece of data in words; "none" when there is none."""
+    if days is None:
+        return "none"
+    if days < 1.0 / 24.0:
+        return "under 1 hour"
+    if days < 2.0:
+        return f"{days * 24.0:.0f} hours"
+    return f"{days:.0f} days"
+
+
+def outcome_words(name: str) -> str:
+    return OUTCOME_WORDS.get(name, ("", clean(name).replace("_", " ")))[1]
+
+
+def outcome_short(name: str) -> str:
+    return OUTCOME_WORDS.get(name, (clean(name).replace("_", " "), ""))[0]
+
+
+def standard_words(name: str | None) -> str:
+    return "not declared" if not name else STANDARD_WORDS.get(name, clean(name).replace("_", " "))
+
+
+def scenario_words(name: str) -> str:
+    return SCENARIO_WORDS.get(name, clean(name).replace("_", " "))
+
+
+def withheld_words(name: str) -> str:
+    return WITHHELD_WORDS.get(name, OUTCOME_WORDS.get(name, ("", clean(name).replace("_", " ")))[1])
