@@ -1,0 +1,71 @@
+"""Growth standards: Hadlock, INTERGROWTH-21st, WHO, NICHD, FMF; z and centiles both ways; EFW formulas."""
+
+from twin.growth_standards._evaluate import centile_of_z, sex_code, z_of_centile
+from twin.growth_standards.efw import (
+    FORMULAS,
+    bpd_outer_inner_mm,
+    bpd_outer_outer_mm,
+    efw_g,
+    formula_needs,
+)
+from twin.growth_standards.reference import (
+    REFERENCE_FIRST_DAY,
+    REFERENCE_LAST_DAY,
+    reference_log_rate_per_day,
+    reference_weight_g,
+)
+from twin.growth_standards.registry import (
+    BIOMETRY_STANDARDS,
+    BIRTHWEIGHT_STANDARDS,
+    WEIGHT_STANDARDS,
+    available,
+    biometry_from_z,
+    biometry_median,
+    biometry_z,
+    birthweight_centile,
+    birthweight_from_z,
+    birthweight_z,
+    newborn_from_z,
+    newborn_z,
+    range_days,
+    weight_centile,
+    weight_from_centile,
+    weight_from_z,
+    weight_median_g,
+    weight_z,
+)
+from twin.growth_standards.who import who_centile_linear
+
+__all__ = [
+    "BIOMETRY_STANDARDS",
+    "BIRTHWEIGHT_STANDARDS",
+    "FORMULAS",
+    "REFERENCE_FIRST_DAY",
+    "REFERENCE_LAST_DAY",
+    "WEIGHT_STANDARDS",
+    "available",
+    "biometry_from_z",
+    "biometry_median",
+    "biometry_z",
+    "birthweight_centile",
+    "birthweight_from_z",
+    "birthweight_z",
+    "bpd_outer_inner_mm",
+    "bpd_outer_outer_mm",
+    "centile_of_z",
+    "efw_g",
+    "formula_needs",
+    "newborn_from_z",
+    "newborn_z",
+    "range_days",
+    "reference_log_rate_per_day",
+    "reference_weight_g",
+    "sex_code",
+    "weight_centile",
+    "weight_from_centile",
+    "weight_from_z",
+    "weight_median_g",
+    "weight_z",
+    "who_centile_linear",
+    "z_of_centile",
+]
