@@ -1,6 +1,6 @@
 """Reference pregnancy at full minute resolution: every minute of many weeks, mother and fetus both ways.
 
-No averaging over days: the maternal system of maternal_rk4 advances by two Runge-Kutta steps a minute (broken
+No averaging over days: the maternal system of maternal_rk4 advances by 1-min Runge-Kutta steps (broken
 exactly at every event), slow parameters move inside the loop, the fetus is advanced every minute by the
 running 24-h power mean of glucose, and its weight feeds back on uteroplacental uptake.
 Equations: shared evidence MODEL.md sections 1.3, 2.1, 3.1.
@@ -65,19 +65,13 @@ def _one_day(
             p[i] = slow[i]
         p[U_FP] *= (fetus_state[0] + fetus_state[1]) / slow[n_scalar + W_REF]
 
-        power = 0.0  # integral of G^m over this minute, Simpson on the segments
+        power = 0.0  # integral of (G / M_star)^m over this minute; G' has no jumps, so trapezoids do
         for s in range(seg_first[minute], seg_first[minute + 1]):
             for k in range(jump_first[s], jump_first[s + 1]):
                 y[jump_state[k]] += jump_size[k]
             before = y[G_INDEX]
-            rk4_step(y, 0.5 * seg_len[s], seg_activity[s], p, tau, bio, work)
-            halfway = y[G_INDEX]
-            rk4_step(y, 0.5 * seg_len[s], seg_activity[s], p, tau, bio, work)
-            power += (
-                seg_len[s]
-                * ((before / m_star) ** m + 4 * (halfway / m_star) ** m + (y[G_INDEX] / m_star) ** m)
-                / 6
-            )
+            rk4_step(y, seg_len[s], seg_activity[s], p, tau, bio, work)
+            power += seg_len[s] * 0.5 * ((before / m_star) ** m + (y[G_INDEX] / m_star) ** m)
         ring_sum += power - ring[minute]
         ring[minute] = power
         trace[minute] = y[G_INDEX]
