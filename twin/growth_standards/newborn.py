@@ -1,9 +1,10 @@
 """INTERGROWTH-21st newborn size by sex and day, 24+0 - 42+6: weight, length, head circumference.
 
-From 33+0 the published model is a skew Student t (Fernandez and Steel, "ST3" of GAMLSS) with parameters for
-each day; below, one normal (length, head) or lognormal (weight) equation. Quantiles are computed once, in SciPy,
-at close z knots; evaluation joins them by straight lines in (z, ln value), and days by straight lines in ln
-value. The error of the join is below 1 g.
+From 33+0 the published model is a skew Student t (Fernandez and Steel, "ST3" of GAMLSS) with parameters by
+day; below, one normal (length, head) or lognormal (weight) equation. Quantiles are computed once, in SciPy,
+at close z knots from -3 to 3 (the range the paper prints); evaluation joins them by straight lines in
+(z, ln value), and days by straight lines in ln value. Beyond |z| = 3 the local SD (the chord from the median)
+goes on.
 
 Sex unknown: the mean of the two sexes' ln curves at equal z (halfway between the two charts).
 """
@@ -23,7 +24,7 @@ FIRST_SKEW_T_DAY = 231
 QUANTITIES = ("weight_g", "length_cm", "head_cm")
 
 _PRINTED = ndtri(np.array([0.03, 0.05, 0.10, 0.90, 0.95, 0.97]))
-Z_KNOTS = np.unique(np.concatenate([np.arange(-2.5, 2.51, 0.25), [-4, -3.5, -3, 3, 3.5, 4], _PRINTED]))
+Z_KNOTS = np.unique(np.concatenate([np.arange(-2.5, 2.51, 0.25), [-3, 3], _PRINTED]))
 
 # Villar 2016, very preterm: mean = a + b f(week) + c male, with the variance. Weight: ln kg and sqrt(week).
 _VERY_PRETERM = {
@@ -40,10 +41,11 @@ def standard(quantity: str) -> Standard:
     table = np.stack([female, male, (female + male) / 2])
 
     def log_knots(day: Array, sex: Array) -> Array:
-        by_day = jnp.asarray(table, day.dtype)[jnp.where(sex == UNKNOWN, 2, sex)]
+        curves = jnp.asarray(table, day.dtype)
+        row = jnp.where(sex == UNKNOWN, 2, sex)
         before = jnp.clip(jnp.floor(day).astype(int) - FIRST_DAY, 0, LAST_DAY - FIRST_DAY - 1)
         part = day - (before + FIRST_DAY)
-        return (1 - part) * by_day[before] + part * by_day[before + 1]
+        return (1 - part) * curves[row, before] + part * curves[row, before + 1]
 
     kernels = quantile_knots(Z_KNOTS, log_knots, chord_sd(Z_KNOTS))
     typical = {"weight_g": 3000.0, "length_cm": 50.0, "head_cm": 34.0}[quantity]

@@ -34,7 +34,7 @@ _BY_EQUATION = {
 
 
 def available() -> dict[str, tuple[str, ...]]:
-    """Names by kind: weight, biometry ("standard:quantity"), birthweight, newborn, nichd_group, efw_formula."""
+    """Names by kind; biometry as "standard:quantity"."""
     return {
         "weight": WEIGHT_STANDARDS,
         "biometry": tuple(
@@ -199,7 +199,7 @@ def birthweight_centile(
 
 
 def newborn_z(quantity: str, value: ArrayLike, gestational_day: ArrayLike, sex: Sex) -> Array:
-    """(*batch) z of newborn "weight_g", "length_cm" or "head_cm"; NaN outside 24+0 - 42+6 (INTERGROWTH-21st)."""
+    """(*batch) INTERGROWTH-21st z of "weight_g", "length_cm" or "head_cm"; NaN outside 24+0 - 42+6."""
     return z_of(_newborn(quantity), value, gestational_day, sex)
 
 

@@ -1,9 +1,8 @@
 """WHO fetal growth charts (Kiserud 2017): quantile regression, each curve exp(b0 + b1 w + .. + b4 w^4).
 
-Between curves the published method says nothing. Here ln value is linear in z between neighbouring curves:
-the exact answer for any lognormal, and smooth to the eye. The calculators that follow the paper interpolate the
-centile linearly in the value instead; `who_centile_linear` does that (the two differ by less than 1.5 centile
-points).
+Between curves the published method says nothing. Here ln value is linear in z between neighbouring curves,
+which is exact for any lognormal. The calculators that follow the paper interpolate the centile linearly in
+the value instead; `who_centile_linear` does that (they differ by at most 1.3 centile points).
 
 The 1st and 99th curves by sex are left out: they meet the 2.5th and 97.5th (boys' 97.5th = 99th at 40+0) and
 the paper prints no such table. Beyond the outermost curve used, z continues with the local SD (the chord from
