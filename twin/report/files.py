@@ -7,6 +7,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,9 @@ def _scenario_faults(place: str, scenario: Any, withheld: set[str]) -> Iterator[
             yield f"{place}.{key} is missing: no probability may be shown without it"
     weight = scenario.get("birth_weight_g")
     if weight is not None:
-        ordered = [weight.get(q) for q in ("q05", "q50", "q95")] if isinstance(weight, Mapping) else [None]
+        ordered: list[Any] = (
+            [weight.get(q) for q in ("q05", "q50", "q95")] if isinstance(weight, Mapping) else [None]
+        )
         if not all(_number(w) and w > 0.0 for w in ordered) or sorted(ordered) != ordered:
             yield f"{place}.birth_weight_g quantiles are {ordered}, expected positive and rising"
     seen: set[str] = set()
@@ -170,7 +173,7 @@ def _scenario_faults(place: str, scenario: Any, withheld: set[str]) -> Iterator[
         if not _number(p) or not 0.0 <= p <= 1.0:
             yield f"{place}.lga_by_reference.{name} is {p!r}, expected 0 to 1"
     days = [row.get("gestational_day") for row in scenario.get("if_born_on", ())]
-    if not all(map(_number, days)) or any(b <= a for a, b in zip(days, days[1:], strict=False)):
+    if not all(map(_number, days)) or any(b <= a for a, b in pairwise(days)):
         yield f"{place}.if_born_on days must be numbers that rise, got {days[:5]}"
     for j, row in enumerate(scenario.get("if_born_on", ())):
         yield from _row_faults(f"{place}.if_born_on[{j}]", row, withheld, "gestational_day")

@@ -1,4 +1,4 @@
-"""Words for numbers and names: natural frequencies, weeks, outcomes. One place, so HTML and terminal agree."""
+"""Words for numbers and names: natural frequencies, weeks, outcomes; the same in HTML and terminal."""
 
 from __future__ import annotations
 
