@@ -31,7 +31,13 @@ COLUMNS: dict[str, dict[str, str]] = {
     "meals": _TIME | {"carbohydrate_g": "float64", "source": "str"},
     "insulin": _TIME | {"dose_U": "float64", "formulation": "str", "source": "str"},
     "medication": _TIME
-    | {"drug": "str", "dose_mg": "float64", "end_local": "datetime64[ns]", "per_day": "float64", "source": "str"},
+    | {
+        "drug": "str",
+        "dose_mg": "float64",
+        "end_local": "datetime64[ns]",
+        "per_day": "float64",
+        "source": "str",
+    },
     "activity": _TIME | {"duration_min": "float64", "intensity": "float64", "source": "str"},
     "biometry": _TIME
     | {
@@ -48,7 +54,7 @@ COLUMNS: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class RecordIssue:
-    """One thing that was not used, or was used with a doubt: where, which kind, and the sentence for people."""
+    """One thing that was not used, or used with a doubt: where, which kind, and the sentence for people."""
 
     source: str
     code: str
@@ -106,6 +112,22 @@ class PregnancyFacts:
 
 
 @dataclass(frozen=True)
+class Statement:
+    """One recorded statement behind a fact, kept so that `as_of` can hide what was not yet known.
+
+    `name` is a field of `PregnancyFacts`, or "dating" with a `timeline.DatingStatement`; `value` is the
+    field's value, or one element of it where the field is a tuple. `known_on`: date it was issued, None if
+    not recorded. `about`: onset of the condition, where recorded.
+    """
+
+    name: str
+    value: object
+    known_on: date | None = None
+    source: str = ""
+    about: date | None = None
+
+
+@dataclass(frozen=True)
 class PatientRecord:
     """One woman's pregnancy. Tables hold the columns of `COLUMNS`, sorted by `time_utc`; empty is allowed."""
 
@@ -120,6 +142,7 @@ class PatientRecord:
     facts: PregnancyFacts
     issues: tuple[RecordIssue, ...] = ()
     input_sha256: str = ""
+    history: tuple[Statement, ...] = ()  # what `facts` was assembled from; empty for records built directly
 
 
 def empty_table(name: str) -> pd.DataFrame:
