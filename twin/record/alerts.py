@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from twin.record.scope import in_suspended_window
 from twin.record.tables import PatientRecord
 from twin.settings import SiteSettings
 
@@ -101,9 +102,10 @@ def smbg_slots(record: PatientRecord, now_local: pd.Timestamp, settings: SiteSet
     """Each meter reading with its slot and target.
 
     Returns : rows of `record.glucose` of kind "smbg" plus `slot` (of `SLOTS`), `target_mg_dl` (NaN: none is
-        set, as for bedtime) and `inferred` (no usable relation was recorded: the slot comes from the nearest
-        earlier meal, else from the clock). The name of a meal always comes from its clock time. A reading
-        after a meal whose delay is unknown is held against the one-hour target.
+        set, as for bedtime), `inferred` (no usable relation was recorded: the slot comes from the nearest
+        earlier meal, else from the clock) and `suspended` (taken during steroids or acute illness). The name
+        of a meal always comes from its clock time. A reading after a meal whose delay is unknown is held
+        against the one-hour target.
     """
     rows = _before(record.glucose, now_local)
     rows = rows[rows["kind"] == "smbg"].copy()
@@ -121,6 +123,7 @@ def smbg_slots(record: PatientRecord, now_local: pd.Timestamp, settings: SiteSet
     rows["slot"] = pd.Series([p[0] for p in placed], index=rows.index, dtype="str")
     rows["target_mg_dl"] = pd.Series([target[p[1]] for p in placed], index=rows.index, dtype="float64")
     rows["inferred"] = pd.Series([p[2] for p in placed], index=rows.index, dtype="bool")
+    rows["suspended"] = in_suspended_window(rows["time_local"], record.facts)
     return rows
 
 
@@ -165,15 +168,17 @@ def readings_above_target(
     """Meter readings above the site's target, by slot, over the last 7 and 14 days. CGM is not counted here.
 
     Returns : one row per slot and window: `slot`, `days`, `n`, `n_with_target`, `n_above`, `n_inferred`,
-        `worst_mg_dl` (NaN without readings), `worst_time` (local, NaT without readings). A reading at its
-        target is not above it. "other" has no target, so its `n_above` stays 0 of `n_with_target` 0.
+        `n_suspended`, `worst_mg_dl` (NaN without readings), `worst_time` (local, NaT without readings). A
+        reading at its target is not above it. "other" has no target, so its `n_above` stays 0 of
+        `n_with_target` 0. Readings taken during steroids or acute illness count only in `n_suspended`.
     """
     placed = smbg_slots(record, now_local, settings)
     out = []
     for slot in SLOTS:
         for days in WINDOWS_DAYS:
             recent = placed["time_local"] > now_local - pd.Timedelta(days=days)
-            part = placed[(placed["slot"] == slot) & recent]
+            inside = placed[(placed["slot"] == slot) & recent]
+            part = inside[~inside["suspended"]]
             at = part["value_mg_dl"].to_numpy().argmax() if len(part) else None
             out.append(
                 {
@@ -183,6 +188,7 @@ def readings_above_target(
                     "n_with_target": int(part["target_mg_dl"].notna().sum()),
                     "n_above": int((part["value_mg_dl"] > part["target_mg_dl"]).sum()),
                     "n_inferred": int(part["inferred"].sum()),
+                    "n_suspended": len(inside) - len(part),
                     "worst_mg_dl": float("nan") if at is None else float(part["value_mg_dl"].iloc[at]),
                     "worst_time": pd.NaT if at is None else part["time_local"].iloc[at],
                 }
@@ -196,16 +202,19 @@ def cgm_time_in_range(record: PatientRecord, now_local: pd.Timestamp, settings: 
     Returns : one row per window: `days`, `n`, `cadence_min` (the device's own, the median gap),
         `wear_fraction` (share of the window the sensor reported), `in_range`, `above`, `below`, `below_54`
         (shares of the readings; limits from the settings, both ends of the range included), `mean_mg_dl`.
-        Two readings of one device in the same cadence slot count once.
+        Two readings of one device in the same cadence slot count once; readings taken during steroids or
+        acute illness are left out and counted in `n_suspended`.
     Source : pregnancy range 63-140 mg/dL [B-TX-04]; no percentages are agreed for gestational diabetes.
     """
     rows = _before(record.glucose, now_local)
     rows = rows[rows["kind"] == "cgm"]
     out = []
     for days in WINDOWS_DAYS:
-        part = rows[rows["time_local"] > now_local - pd.Timedelta(days=days)]
+        inside = rows[rows["time_local"] > now_local - pd.Timedelta(days=days)]
+        part = inside[~in_suspended_window(inside["time_local"], record.facts)]
         if part.empty:
             continue
+        n_suspended = len(inside) - len(part)
         by_device = {d: _cadence_min(rows["time_utc"]) for d, rows in part.groupby("device")}
         cadence = part["device"].map(by_device).astype("float64")
         minute = part["time_utc"].to_numpy("datetime64[s]").astype("int64") / 60.0
@@ -223,6 +232,7 @@ def cgm_time_in_range(record: PatientRecord, now_local: pd.Timestamp, settings: 
             {
                 "days": days,
                 "n": len(part),
+                "n_suspended": n_suspended,
                 "cadence_min": float(weight.median()),
                 "wear_fraction": min(1.0, float(weight.sum() / (days * 1440.0))),
                 **{k: float((v * weight).sum() / weight.sum()) for k, v in share.items()},

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 
 from twin import growth_standards
@@ -26,11 +26,14 @@ from twin.report.svg import (
     VERMILLION,
     Picture,
     label_ends,
+    legend,
+    margins,
     picture,
 )
-from twin.report.wording import outcome_short, standard_words, weeks
+from twin.report.wording import outcome_short, standard_words
 from twin.schema import OUTCOMES
 from twin.settings import SiteSettings
+from twin.timeline import weeks_and_days
 
 CENTILES = (3.0, 10.0, 50.0, 90.0, 97.0)
 _FAN = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -105,7 +108,8 @@ def glucose_day_profile(
         )
         if narrow:
             ax.set_title("glucose, mg/dL", loc="left", fontsize=9)
-        figure.legend(loc="outside upper left", ncols=2 if narrow else 4, fontsize=8.5)
+        top = legend(figure, 2 if narrow else 4)
+        margins(figure, left=28 if narrow else 44, right=56, top=top + (20 if narrow else 8))
 
     shown = ", ".join(
         f"{n} {what}"
@@ -185,26 +189,30 @@ def growth_chart(
     fan = weight.quantile(_FAN, dim="draw", skipna=True).transpose("quantile", "gestational_day").to_numpy()
     births = one["birth_weight_g"].dropna("draw").to_numpy()
     scans = scan_weights(record, now_local)
-    first = min([168.0, *scans["gestational_day"]]) // 7 * 7
+    first = (min([168.0, *scans["gestational_day"]]) - 3.0) // 7 * 7
     last = float(days.max(initial=287.0))
     name = standard_words(growth_standard)
+
+    grid = np.arange(first, last + 1.0)
+    lines = np.empty((0, grid.size))
+    if show_centiles:
+        centiles = np.array(CENTILES)[:, None]
+        lines = np.asarray(
+            growth_standards.weight_from_centile(centiles, grid[None, :], standard=growth_standard, sex=None)
+        )
 
     def paint(figure: Figure, narrow: bool) -> None:
         ax, side = figure.subplots(1, 2, sharey=True, width_ratios=(4.2, 1) if narrow else (6, 1))
         if show_centiles:
-            grid = np.arange(first, last + 1.0)
             ends = []
-            for centile in CENTILES:
-                line = np.asarray(
-                    growth_standards.weight_from_centile(centile, grid, standard=growth_standard, sex=None)
-                )
+            for centile, line in zip(CENTILES, lines, strict=True):
                 known = np.isfinite(line)
                 ax.plot(grid[known] / 7.0, line[known], color=GREY, lw=1.1 if centile == 50.0 else 0.7,
                         ls="-" if centile == 50.0 else (0, (4, 2)), zorder=2,
                         label=f"centiles, {name}" if centile == 50.0 else None)  # fmt: skip
                 if known.any():
                     ends.append((grid[known][-1] / 7.0, float(line[known][-1]), f"{centile:.0f}", GREY))
-            label_ends(ax, ends, gap=150.0)
+            label_ends(ax, ends, gap=170.0)
         at = days / 7.0
         ax.fill_between(at, fan[0], fan[4], color=SKY, alpha=0.4, lw=0, zorder=1, label="model: 90 of 100")
         ax.fill_between(at, fan[1], fan[3], color=SKY, alpha=0.75, lw=0, zorder=1, label="model: 50 of 100")
@@ -226,12 +234,14 @@ def growth_chart(
         for limit in (4000.0, 4500.0):
             side.axhline(limit, color=INK, lw=0.8, ls="-" if limit == 4000.0 else (0, (4, 2)))
             side.annotate(f"{limit:.0f}", (1.0, limit), xycoords=("axes fraction", "data"), fontsize=8,
-                          ha="right", xytext=(0, 2), textcoords="offset points")  # fmt: skip
+                          ha="right", xytext=(0, 2), textcoords="offset points",
+                          bbox={"fc": "white", "ec": "none", "alpha": 0.75, "pad": 0.4})  # fmt: skip
         side.set_xticks([])
         side.set_xlabel("at birth")
         side.spines["bottom"].set_visible(False)
         side.tick_params(axis="y", length=0)
-        figure.legend(loc="outside upper left", ncols=2 if narrow else 5, fontsize=8.5)
+        margins(figure, left=34, right=6, top=legend(figure, 2 if narrow else 5) + 20)
+        figure.subplots_adjust(wspace=0.03)
 
     q05, q50, q95 = np.quantile(births, (0.05, 0.5, 0.95))
     description = (
@@ -240,7 +250,7 @@ def growth_chart(
         + (f"Centiles 3, 10, 50, 90, 97 of {name}." if show_centiles else "")
     )
     return picture("growth", "Fetal weight: scans, standard and forecast", description, paint,
-                   wide_height_pt=360.0, narrow_height_pt=380.0)  # fmt: skip
+                   wide_height_pt=360.0, narrow_height_pt=340.0)  # fmt: skip
 
 
 def if_born_on(rows: Sequence[Mapping[str, Any]]) -> Picture | None:
@@ -266,16 +276,17 @@ def if_born_on(rows: Sequence[Mapping[str, Any]]) -> Picture | None:
         ticks = np.arange(np.ceil(days[0]), days[-1] + 1e-6, step)
         ax.set_xticks(ticks, [f"{t:.0f}+0" for t in ticks])
         ax.grid(axis="y", color=FAINT, lw=0.5)
+        margins(figure, left=26, right=62, top=20)
 
     first, last = rows[0], rows[-1]
     said = "; ".join(
-        f"{outcome_short(o)}: {100 * first[o]:.0f} of 100 at {weeks(first['gestational_day'])}, "
-        f"{100 * last[o]:.0f} at {weeks(last['gestational_day'])}"
+        f"{outcome_short(o)}: {100 * first[o]:.0f} of 100 at {weeks_and_days(first['gestational_day'])}, "
+        f"{100 * last[o]:.0f} at {weeks_and_days(last['gestational_day'])}"
         for o in present
         if o in first and o in last
     )
     return picture("born", "Outcomes if born on each day", said + ".", paint,
-                   wide_height_pt=270.0, narrow_height_pt=300.0)  # fmt: skip
+                   wide_height_pt=270.0, narrow_height_pt=260.0)  # fmt: skip
 
 
 def issued_history(issued: Sequence[Mapping[str, Any]]) -> Picture | None:
@@ -285,6 +296,8 @@ def issued_history(issued: Sequence[Mapping[str, Any]]) -> Picture | None:
         return None
     rows = sorted(issued, key=lambda r: str(r["as_of"]))
     dates = pd.to_datetime([str(r["as_of"])[:10] for r in rows]).to_pydatetime()
+
+    years = "\u2013".join(dict.fromkeys((str(dates[0].year), str(dates[-1].year))))
 
     def paint(figure: Figure, narrow: bool) -> None:
         ax = figure.subplots()
@@ -296,14 +309,15 @@ def issued_history(issued: Sequence[Mapping[str, Any]]) -> Picture | None:
             known = np.flatnonzero(np.isfinite(p))
             ends.append((dates[known[-1]], float(p[known[-1]]), outcome_short(outcome), style["color"]))
         top = max(20.0, max(100.0 * r.get(o, 0.0) for r in rows for o in present) * 1.15)
-        ax.set(ylim=(0.0, min(100.0, top)), xlabel="date the forecast was made")
+        ax.set(ylim=(0.0, min(100.0, top)), xlabel=f"date the forecast was made, {years}")
         ax.set_title("of 100 women", loc="left", fontsize=9)
         ax.margins(x=0.04)
         locator = AutoDateLocator(minticks=2, maxticks=4 if narrow else 7)
         ax.xaxis.set_major_locator(locator)
-        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-        label_ends(ax, ends, gap=min(100.0, top) * (0.06 if narrow else 0.075))
+        ax.xaxis.set_major_formatter(DateFormatter("%d %b"))
+        label_ends(ax, ends, gap=min(100.0, top) * (0.07 if narrow else 0.075), offset=7.0)
         ax.grid(axis="y", color=FAINT, lw=0.5)
+        margins(figure, left=26, right=66, top=20)
 
     said = "; ".join(
         f"{str(r['as_of'])[:10]}: "
@@ -311,4 +325,4 @@ def issued_history(issued: Sequence[Mapping[str, Any]]) -> Picture | None:
         for r in rows
     )
     return picture("issued", "Forecasts as they were issued", f"Of 100 women, by date issued. {said}.", paint,
-                   wide_height_pt=230.0, narrow_height_pt=270.0)  # fmt: skip
+                   wide_height_pt=230.0, narrow_height_pt=235.0)  # fmt: skip

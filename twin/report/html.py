@@ -14,11 +14,13 @@ import xarray as xr
 from markupsafe import Markup
 
 from twin.record.alerts import cgm_time_in_range, data_age, local_now, raw_alerts, readings_above_target
+from twin.record.scope import GLUCOSE_FORECAST
 from twin.record.tables import PatientRecord
 from twin.report import figures, view, wording
 from twin.report.files import validate_risk, withheld_outcomes, write_atomically
 from twin.report.svg import Picture
 from twin.settings import SiteSettings
+from twin.timeline import weeks_and_days
 
 
 def write_report(
@@ -57,25 +59,28 @@ def render(
     withheld = set(risk["scope"].get("withheld", ()))
     if refused:
         forecast = None
-    if refused or "glucose_forecast" in withheld:
+    if refused or GLUCOSE_FORECAST in withheld:
         day_profile = None
     main = view.main_scenario(risk)
     small = view.small_first(risk, record)
     day = view.comparison_day(risk, forecast)
     groups, unlisted = view.issue_groups(record, risk)
-    age = data_age(record, now)
+    slots = _slot_rows(record, now, settings)
+    cgm = cgm_time_in_range(record, now, settings).to_dict("records")
     return _template().render(
         risk=risk,
         settings=settings,
         refused=refused,
         now=now,
+        reasons=view.reasons(risk),
         scope_words=[wording.withheld_words(w) for w in risk["scope"].get("withheld", ())],
         withheld=withheld_outcomes(risk),
         alerts=raw_alerts(record, now, settings),
         glucose_in_window=_in_window(record, now, settings),
-        slots=_slot_rows(record, now, settings),
-        cgm=cgm_time_in_range(record, now, settings).to_dict("records"),
-        age=age,
+        slots=slots,
+        cgm=cgm,
+        suspended=sum(row["suspended"] for row in slots) + sum(c["n_suspended"] for c in cgm[-1:]),
+        age=data_age(record, now),
         scans=view.scan_rows(record, now),
         main=main,
         small=small,
@@ -132,7 +137,9 @@ def _slot_rows(record: PatientRecord, now: pd.Timestamp, settings: SiteSettings)
         target = "no target set" if name == "other" else after
         target = f"{settings.fasting_target_mg_dl:.0f}" if name == "fasting" else target
         windows = {int(row["days"]): row for row in part.to_dict("records")}
-        out.append({"slot": name, "target": target, "windows": windows})
+        used = windows[14]["n"] > 0
+        left_out = windows[14]["n_suspended"]
+        out.append({"slot": name, "target": target, "windows": windows, "any": used, "suspended": left_out})
     return out
 
 
@@ -167,7 +174,7 @@ def _template() -> jinja2.Template:
         "short_100": wording.short_100,
         "signed": wording.signed_per_100,
         "grams": wording.grams,
-        "weeks": wording.weeks,
+        "weeks": weeks_and_days,
         "age": wording.age,
         "outcome": wording.outcome_words,
         "outcome_short": wording.outcome_short,

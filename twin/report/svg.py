@@ -37,10 +37,12 @@ _SETTINGS: dict[Any, Any] = {
     "text.color": INK,
     "text.parse_math": False,
     "legend.frameon": False,
-    "legend.handlelength": 2.2,
+    "legend.handlelength": 1.8,
+    "legend.columnspacing": 1.2,
+    "legend.borderpad": 0.0,
     "figure.dpi": 72.0,
 }
-_WIDE_PT, _NARROW_PT = 700.0, 345.0
+_WIDE_PT, _NARROW_PT = 680.0, 290.0
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,13 @@ def picture(
     paint: Callable[[Figure, bool], None],
     *,
     wide_height_pt: float = 300.0,
-    narrow_height_pt: float = 330.0,
+    narrow_height_pt: float = 300.0,
 ) -> Picture:
     """Draw a figure twice with `paint(figure, narrow)` and return both as SVG elements without any URL."""
     shapes = {}
     for shape, width, height in (("w", _WIDE_PT, wide_height_pt), ("n", _NARROW_PT, narrow_height_pt)):
         with _LOCK, mpl.rc_context(_SETTINGS):
-            figure = Figure(figsize=(width / 72.0, height / 72.0), layout="constrained")
+            figure = Figure(figsize=(width / 72.0, height / 72.0))
             paint(figure, shape == "n")
             stream = io.StringIO()
             figure.savefig(
@@ -96,6 +98,29 @@ def _inline(svg: str, prefix: str, title: str, description: str) -> str:
     return head + body.strip()
 
 
+def margins(figure: Figure, *, left: float, right: float, top: float, bottom: float = 34.0) -> None:
+    """Fixed margins in points: cheaper than a layout solver, and the same on every run."""
+    width, height = figure.get_size_inches() * 72.0
+    figure.subplots_adjust(
+        left=left / width, right=1.0 - right / width, bottom=bottom / height, top=1.0 - top / height
+    )
+
+
+def legend(figure: Figure, columns: int) -> float:
+    """Legend of all axes at the top left; returns the height it takes, in points."""
+    width, height = figure.get_size_inches() * 72.0
+    handles, labels = [], []
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.append(handle)
+            labels.append(label)
+    figure.legend(
+        handles, labels, loc="upper left", bbox_to_anchor=(4.0 / width, 1.0 - 2.0 / height), ncols=columns,
+        fontsize=8.5, borderaxespad=0.0,
+    )  # fmt: skip
+    return 4.0 + 13.0 * -(-len(labels) // columns)
+
+
 def spread(positions: list[float], gap: float) -> list[float]:
     """Label positions at least `gap` apart, in order of value, moved as little as a sweep allows."""
     order = sorted(range(len(positions)), key=positions.__getitem__)
@@ -109,14 +134,16 @@ def spread(positions: list[float], gap: float) -> list[float]:
     return out
 
 
-def label_ends(axes: Axes, ends: list[tuple[float, float, str, str]], gap: float) -> None:
+def label_ends(
+    axes: Axes, ends: list[tuple[float, float, str, str]], gap: float, offset: float = 4.0
+) -> None:
     """Write each line's name at its end: (x, y, words, colour), moved apart when they would overlap."""
     heights = spread([y for _, y, _, _ in ends], gap)
     for (x, _, words, colour), height in zip(ends, heights, strict=True):
         axes.annotate(
             words,
             (x, height),
-            xytext=(4, 0),
+            xytext=(offset, 0),
             textcoords="offset points",
             va="center",
             color=colour,

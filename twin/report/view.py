@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from twin.record.scope import GLUCOSE_FORECAST, LOWER_GLUCOSE
 from twin.record.tables import PatientRecord
 from twin.report.wording import clean
 from twin.schema import OUTCOMES
@@ -27,7 +28,13 @@ def main_scenario(risk: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def small_first(risk: Mapping[str, Any], record: PatientRecord) -> bool:
     """A small fetus: SGA is shown first and no scenario is compared for lower glucose."""
-    return bool(record.facts.fetal_growth_restriction) or "lower_glucose" in risk["scope"].get("withheld", ())
+    return bool(record.facts.fetal_growth_restriction) or LOWER_GLUCOSE in risk["scope"].get("withheld", ())
+
+
+def reasons(risk: Mapping[str, Any]) -> list[str]:
+    """The scope's reasons in words: its own message for each code, else the code."""
+    messages = risk["scope"].get("messages") or {}
+    return [clean(messages.get(code, code)) for code in risk["scope"].get("reasons", ())]
 
 
 def ordered_outcomes(scenario: Mapping[str, Any], *, sga_first: bool = False) -> list[Mapping[str, Any]]:
@@ -92,7 +99,7 @@ def comparison(risk: Mapping[str, Any], forecast: xr.Dataset | None, day: int | 
                 "by_outcome": {r["outcome"]: r for r in scenario.get("outcomes", ())},
                 "fixed": fixed[0] if fixed else {},
                 "birth_day": own,
-                "days_earlier": None if own is None or usual is None else round(usual - own),
+                "days_earlier": None if own is None or usual is None else int(usual) - int(own),
                 "hours_below_63": low.get("hours_below_63_per_day"),
                 "hours_below_54": low.get("hours_below_54_per_day"),
                 **_next_weeks(risk, forecast, scenario["name"]),
@@ -104,7 +111,7 @@ def comparison(risk: Mapping[str, Any], forecast: xr.Dataset | None, day: int | 
 def _next_weeks(risk: Mapping[str, Any], forecast: xr.Dataset | None, scenario: str) -> dict[str, float]:
     """Mean glucose and time in range over the coming four weeks, averaged over draws."""
     today = risk.get("gestational_day")
-    if today is None or "glucose_forecast" in risk["scope"].get("withheld", ()):
+    if today is None or GLUCOSE_FORECAST in risk["scope"].get("withheld", ()):
         return {}
     out = {}
     for name in ("mean_glucose_mg_dl", "time_in_range"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from twin.units import glucose_mmol_per_l
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 #: outcome -> (short words for a plot, words for a sentence "… of 100 women like her have a baby …")
@@ -16,27 +18,25 @@ OUTCOME_WORDS = {
 }
 #: outcome -> the names in `scope.withheld` that withhold it
 WITHHELD_BY = {
-    "macrosomia_4000": ("macrosomia", "macrosomia_4000"),
-    "macrosomia_4500": ("macrosomia", "macrosomia_4500"),
+    "macrosomia_4000": ("macrosomia_4000",),
+    "macrosomia_4500": ("macrosomia_4500",),
     "lga_90": ("lga", "lga_90"),
     "sga_10": ("sga", "sga_10"),
-    "ac_90_at_36w": ("centiles", "ac_90_at_36w"),
+    "ac_90_at_36w": ("ac_90_at_36w", "centiles"),
 }
 WITHHELD_WORDS = {
     "lga": "large for gestational age",
     "sga": "small for gestational age",
     "centiles": "growth centiles",
     "glucose_forecast": "glucose forecast",
-    "lower_glucose": "any comparison that favours lower glucose",
-    "macrosomia": "birth weight over 4000 and 4500 g",
+    "lower_glucose_optimisation": "any comparison that aims at lower glucose",
 }
 STANDARD_WORDS = {
     "hadlock1991": "Hadlock 1991",
     "intergrowth21_newborn": "INTERGROWTH-21st newborn",
     "intergrowth21_efw": "INTERGROWTH-21st fetal weight",
-    "intergrowth21": "INTERGROWTH-21st",
+    "intergrowth21_hadlock_efw": "INTERGROWTH-21st fetal weight by Hadlock",
     "who": "WHO fetal growth",
-    "who2017": "WHO fetal growth 2017",
     "nichd": "NICHD fetal growth",
     "fmf2018": "Fetal Medicine Foundation 2018",
 }
@@ -45,7 +45,6 @@ SCENARIO_WORDS = {
     "doses_fixed": "Doses fixed",
     "untreated": "Untreated",
 }
-MG_DL_PER_MMOL_L = 18.016  # molar mass of glucose 180.16 g/mol
 
 
 def clean(value: object) -> str:
@@ -79,9 +78,9 @@ def short_100_range(low: float, high: float) -> str:
 
 
 def signed_per_100(effect: float) -> str:
-    """A change of probability as "+8" or "\u22123" in 100; "0" when it rounds away."""
+    """A change of probability as "+8" or "\u22123" in 100; "under 1" when it rounds away."""
     points = round(100.0 * effect)
-    return f"+{points}" if points > 0 else f"\u2212{-points}" if points < 0 else "0"
+    return f"+{points}" if points > 0 else f"\u2212{-points}" if points < 0 else "under 1"
 
 
 def grams(weight_g: float) -> str:
@@ -89,16 +88,10 @@ def grams(weight_g: float) -> str:
     return f"{round(weight_g / 10.0) * 10:.0f} g"
 
 
-def weeks(gestational_day: float) -> str:
-    """ "39+1" for day 274; completed days."""
-    day = int(gestational_day)
-    return f"{day // 7}+{day % 7}"
-
-
 def glucose(mg_dl: float, censor: str = "") -> str:
     """ "52 mg/dL (2.9 mmol/L)", with < or > when the device gave only a limit."""
     sign = {"low": "< ", "high": "> "}.get(censor, "")
-    return f"{sign}{mg_dl:.0f} mg/dL ({sign}{mg_dl / MG_DL_PER_MMOL_L:.1f} mmol/L)"
+    return f"{sign}{mg_dl:.0f} mg/dL ({sign}{glucose_mmol_per_l(mg_dl):.1f} mmol/L)"
 
 
 def age(days: float | None) -> str:
@@ -125,8 +118,14 @@ def standard_words(name: str | None) -> str:
 
 
 def scenario_words(name: str) -> str:
-    return SCENARIO_WORDS.get(name, clean(name).replace("_", " "))
+    words = clean(name).replace("_", " ")
+    return SCENARIO_WORDS.get(name, words[:1].upper() + words[1:])
 
 
 def withheld_words(name: str) -> str:
+    """What the scope withholds, in words; `glucose_readings:REASON:FIRST/LAST` names a window."""
+    if name.startswith("glucose_readings:"):
+        _, reason, window = name.split(":", 2)
+        span = clean(window).replace("/", " to ")
+        return f"the readings of {span} in counts and fit ({clean(reason).replace('-', ' ')})"
     return WITHHELD_WORDS.get(name, OUTCOME_WORDS.get(name, ("", clean(name).replace("_", " ")))[1])
