@@ -1,6 +1,6 @@
 """From scalar kernels to arrays: broadcasting, floating type, range checks, sex codes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -67,13 +67,21 @@ def value_of(standard: Standard, z: ArrayLike, gestational_day: ArrayLike, sex: 
 
 def centile_of_z(z: ArrayLike) -> Array:
     """(*batch) centile 0-100 of a z-score."""
-    (z,) = as_floats(z)
+    return _centile_of_z(*as_floats(z))
+
+
+@jax.jit
+def _centile_of_z(z: Array) -> Array:
     return 100 * ndtr(z)
 
 
 def z_of_centile(centile: ArrayLike) -> Array:
     """(*batch) z of a centile; NaN unless 0 < centile < 100."""
-    (centile,) = as_floats(centile)
+    return _z_of_centile(*as_floats(centile))
+
+
+@jax.jit
+def _z_of_centile(centile: Array) -> Array:
     inside = (centile > 0) & (centile < 100)
     return jnp.where(inside, ndtri(jnp.where(inside, centile, 50.0) / 100), jnp.nan)
 
@@ -87,7 +95,7 @@ def _z_of(standard: Standard, value: Array, day: Array, sex: Array) -> Array:
         z = standard.z_from_value(jnp.where(known, value, standard.typical), day, sex)
         return jnp.where(known, z, jnp.nan)
 
-    return jnp.vectorize(scalar)(*jnp.broadcast_arrays(value, day, sex))
+    return over_batch(scalar, value, day, sex)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -96,7 +104,15 @@ def _value_of(standard: Standard, z: Array, day: Array, sex: Array) -> Array:
         day, known = _inside(standard, day, sex)
         return jnp.where(known, standard.value_from_z(z, day, sex), jnp.nan)
 
-    return jnp.vectorize(scalar)(*jnp.broadcast_arrays(z, day, sex))
+    return over_batch(scalar, z, day, sex)
+
+
+def over_batch(scalar: Callable[..., Array], *values: Array) -> Array:
+    """The scalar function at every element of the broadcast arguments: one vmap, flattened."""
+    values = tuple(jnp.broadcast_arrays(*values))
+    if values[0].ndim == 0:
+        return scalar(*values)
+    return jax.vmap(scalar)(*(value.ravel() for value in values)).reshape(values[0].shape)
 
 
 def _inside(standard: Standard, day: Array, sex: Array) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from twin.growth_standards._curves import MALE, UNKNOWN, Standard
-from twin.growth_standards._evaluate import Sex, as_floats, sex_code
+from twin.growth_standards._evaluate import Sex, as_floats, over_batch, sex_code
 from twin.growth_standards.equations import hadlock_1991_log_median, hadlock_1991_log_rate_per_day
 from twin.growth_standards.registry import weight_standard
 
@@ -69,4 +69,4 @@ def _log_weight(standard: Standard, day: Array, sex: Array) -> Array:
         continued = jnp.where(beyond == 0, 0.0, hadlock + excess * faded)
         return jnp.where(known, at_edge + continued, jnp.nan)
 
-    return jnp.vectorize(scalar)(*jnp.broadcast_arrays(day, sex))
+    return over_batch(scalar, day, sex)

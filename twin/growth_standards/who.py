@@ -9,7 +9,7 @@ the paper prints no such table. Beyond the outermost curve used, z continues wit
 the median to that curve).
 """
 
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from scipy.special import ndtri
 
 from twin.errors import UnknownStandard
 from twin.growth_standards._curves import MALE, UNKNOWN, Standard, chord_sd, quantile_knots
-from twin.growth_standards._evaluate import Sex, as_floats, sex_code
+from twin.growth_standards._evaluate import Sex, as_floats, over_batch, sex_code
 from twin.growth_standards._tables import rows
 
 FIRST_DAY, LAST_DAY = 98, 280
@@ -36,11 +36,7 @@ def standard(quantity: str) -> Standard:
 
     def log_knots(day: Array, sex: Array) -> Array:
         row = jnp.asarray(table, day.dtype)[jnp.where(sex == UNKNOWN, 2, sex)]
-        week = jnp.broadcast_to(day / 7, (len(Z_KNOTS),))
-        total = row[:, 4]
-        for power in (3, 2, 1, 0):
-            total = total * week + row[:, power]
-        return total
+        return _quartics(row, day / 7)
 
     kernels = quantile_knots(Z_KNOTS, log_knots, chord_sd(Z_KNOTS))
     return Standard("who", FIRST_DAY, LAST_DAY, *kernels, typical=1000.0 if quantity == "weight_g" else 100.0)
@@ -90,18 +86,31 @@ def who_centile_linear(
             f"WHO has no curves of {quantity!r}; expected one of {', '.join(QUANTITIES)}. "
             "Nothing was computed.",
         )
+    value, day = as_floats(value, gestational_day)
+    return _centile_linear(quantity, value, day, sex_code(sex))
+
+
+@partial(jax.jit, static_argnums=0)
+def _centile_linear(quantity: str, value: Array, day: Array, sex: Array) -> Array:
     table = _coefficients(quantity)
     centiles = 100 * np.asarray(QUANTILES)
 
     def scalar(value: Array, day: Array, sex: Array) -> Array:
         known = (day >= FIRST_DAY) & (day <= LAST_DAY) & (sex >= UNKNOWN) & (sex <= MALE)
         row = jnp.asarray(table, day.dtype)[jnp.where(sex == UNKNOWN, 2, sex)]
-        week = jnp.broadcast_to(jnp.where(known, day, FIRST_DAY) / 7, (len(QUANTILES),))
-        curves = jnp.exp(sum(row[:, power] * week**power for power in range(5)))
+        curves = jnp.exp(_quartics(row, jnp.where(known, day, FIRST_DAY) / 7))
         by_sex = (sex != UNKNOWN) & (quantity == "weight_g")
         low, high = jnp.where(by_sex, curves[1], curves[0]), jnp.where(by_sex, curves[-2], curves[-1])
         known &= (value >= low) & (value <= high)
         return jnp.where(known, jnp.interp(value, curves, jnp.asarray(centiles, day.dtype)), jnp.nan)
 
-    value, day = as_floats(value, gestational_day)
-    return jax.jit(jnp.vectorize(scalar))(*jnp.broadcast_arrays(value, day, sex_code(sex)))
+    return over_batch(scalar, value, day, sex)
+
+
+def _quartics(coefficients: Array, week: Array) -> Array:
+    """(K,) values at one week of the polynomials whose (K, 5) coefficients are given."""
+    weeks = jnp.broadcast_to(week, coefficients.shape[:1])
+    total = coefficients[:, 4]
+    for power in (3, 2, 1, 0):
+        total = total * weeks + coefficients[:, power]
+    return total
