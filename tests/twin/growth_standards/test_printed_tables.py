@@ -6,6 +6,7 @@ from the curve by more than half a unit of its last printed digit (plus 0.1 % of
 
 import csv
 import gzip
+import hashlib
 import json
 from pathlib import Path
 
@@ -303,3 +304,13 @@ def test_hadlock_1991_published_chart_is_another_distribution():
     term = np.array([chart[c][-1] for c in ("p3", "p10", "p90", "p97")])
     centiles = gs.weight_centile(term, 280, standard="hadlock1991")
     np.testing.assert_allclose(centiles, [0.82, 6.0, 90.4, 96.9], atol=0.1)
+
+
+def test_the_packaged_tables_are_the_ones_whose_sources_are_named():
+    data = Path(gs.__file__).parent / "data"
+    sources = (data / "SOURCES.md").read_text(encoding="utf-8")
+    tables = sorted(data.glob("*.csv"))
+    assert len(tables) == 3
+    for table in tables:
+        assert table.name in sources
+        assert hashlib.sha256(table.read_bytes()).hexdigest() in sources, table.name
