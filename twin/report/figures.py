@@ -84,7 +84,7 @@ def glucose_day_profile(
             )  # fmt: skip
             ax.plot(hour, day_profile["q50"], color=BLUE, lw=1.8, zorder=4, label="model: median")
         if len(cgm):
-            ax.plot(*_by_day(cgm), color=GREY, lw=0.5, alpha=0.55, zorder=2, label="sensor, one line a day")
+            ax.plot(*_by_day(cgm), color=GREY, lw=0.5, alpha=0.4, zorder=2, label="sensor, one line a day")
         styles: tuple[tuple[pd.DataFrame, dict[str, Any]], ...] = (
             (smbg[~above], {"marker": "o", "facecolors": "white", "edgecolors": INK, "label": "meter"}),
             (smbg[above], {"marker": "^", "color": VERMILLION, "label": "meter, above target"}),
@@ -108,7 +108,7 @@ def glucose_day_profile(
         )
         if narrow:
             ax.set_title("glucose, mg/dL", loc="left", fontsize=9)
-        top = legend(figure, 2 if narrow else 4)
+        top = legend(figure, 2 if narrow else 5)
         margins(figure, left=28 if narrow else 44, right=56, top=top + (20 if narrow else 8))
 
     shown = ", ".join(
@@ -234,8 +234,7 @@ def growth_chart(
         for limit in (4000.0, 4500.0):
             side.axhline(limit, color=INK, lw=0.8, ls="-" if limit == 4000.0 else (0, (4, 2)))
             side.annotate(f"{limit:.0f}", (1.0, limit), xycoords=("axes fraction", "data"), fontsize=8,
-                          ha="right", xytext=(0, 2), textcoords="offset points",
-                          bbox={"fc": "white", "ec": "none", "alpha": 0.75, "pad": 0.4})  # fmt: skip
+                          ha="right", xytext=(0, 2), textcoords="offset points")  # fmt: skip
         side.set_xticks([])
         side.set_xlabel("at birth")
         side.spines["bottom"].set_visible(False)

@@ -29,6 +29,7 @@ _TOP = {
     "issues": list,
     "provenance": Mapping,
 }
+_FORECAST_TOP = {"growth_standard": str, "lga_reference": str, "calibration": Mapping}  # unless refused
 _SLACK = 1e-9
 
 
@@ -115,6 +116,11 @@ def _faults(risk: Mapping[str, Any]) -> Iterator[str]:
             if risk[k]
         )
         return
+    yield from (
+        f"{k} is missing or not {kind.__name__}"
+        for k, kind in _FORECAST_TOP.items()
+        if not isinstance(risk.get(k), kind)
+    )
     if not risk["scenarios"]:
         yield "scenarios is empty although the scope is not refused"
     withheld = withheld_outcomes(risk)

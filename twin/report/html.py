@@ -188,5 +188,6 @@ def _template() -> jinja2.Template:
         "short_range": wording.short_100_range,
         "glucose": wording.glucose,
         "range100": range(100),
+        "kind_words": wording.KIND_WORDS,
     }
     return environment.get_template("report.html")

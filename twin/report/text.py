@@ -11,6 +11,7 @@ from twin.record.tables import PatientRecord
 from twin.report import view
 from twin.report.files import validate_risk
 from twin.report.wording import (
+    KIND_WORDS,
     age,
     clean,
     grams,
@@ -69,7 +70,8 @@ def _alerts(record: PatientRecord, now: Any, settings: SiteSettings) -> list[str
         limits = f"< {settings.alert_low_mg_dl:.0f} or >= {settings.alert_high_mg_dl:.0f}"
         return [f"Alerts: none of {int(recent.sum())} readings {limits} mg/dL in the last {hours}"]
     shown = [
-        f"  {a['level'].upper():4} {a['value_mg_dl']:.0f} mg/dL  {a['time'].replace('T', ' ')}  {a['kind']}"
+        f"  {a['level'].upper():4} {a['value_mg_dl']:.0f} mg/dL  {a['time'].replace('T', ' ')}  "
+        + KIND_WORDS.get(a["kind"], a["kind"])
         + (f", {a['readings']} readings" if a["readings"] > 1 else "")
         for a in alerts[:3]
     ]
@@ -91,8 +93,9 @@ def _targets(record: PatientRecord, now: Any, settings: SiteSettings) -> list[st
     for c in cgm_time_in_range(record, now, settings).to_dict("records"):
         lines.append(
             f"Sensor, {c['days']} d: {100 * c['in_range']:.0f} % in "
-            f"{settings.range_low_mg_dl:.0f}-{settings.range_high_mg_dl:.0f}, {100 * c['above']:.0f} % above, "
-            f"{100 * c['below']:.1f} % below, worn {100 * c['wear_fraction']:.0f} %"
+            f"{settings.range_low_mg_dl:.0f}-{settings.range_high_mg_dl:.0f}, "
+            f"{100 * c['above']:.0f} % above, {100 * c['below']:.1f} % below, "
+            f"worn {100 * c['wear_fraction']:.0f} %"
         )
     return lines or ["Above target: no meter or sensor reading in the last 14 days"]
 
@@ -127,24 +130,22 @@ def _forecast(risk: Mapping[str, Any], record: PatientRecord) -> list[str]:
         lines.append(f"Birth weight: 90 of 100 between {grams(weight['q05'])} and {grams(weight['q95'])}")
     assumed = f"Assumes: {clean(main['treatment_strategy'])}; {clean(main['delivery_assumption'])}"
     lines += textwrap.wrap(assumed, WIDTH, subsequent_indent="  ")[:2]
-    if not view.small_first(risk, record):
-        for scenario in risk["scenarios"]:
-            if scenario is not main and len(risk["scenarios"]) <= 5:
-                lines.append(_other(scenario))
+    if len(risk["scenarios"]) > 1 and not view.small_first(risk, record):
+        lines.append(f"{'Compared with':41}{'over 4000 g':>13}{'LGA':>13}{'SGA':>13}")
+        lines += [_other(scenario) for scenario in risk["scenarios"] if scenario is not main]
     return lines
 
 
 def _other(scenario: Mapping[str, Any]) -> str:
-    parts = []
-    for name, words in (("macrosomia_4000", "over 4000 g"), ("lga_90", "LGA"), ("sga_10", "SGA")):
+    """One scenario in one line, never without its SGA: benefit and harm stay on the same line."""
+    label = f"  {scenario_words(scenario['name'])}, {clean(scenario['delivery_assumption'])}"
+    line = label if len(label) <= 41 else label[:40] + "\u2026"
+    cells = []
+    for name in ("macrosomia_4000", "lga_90", "sga_10"):
         row = view.outcome(scenario, name)
-        if row:
-            parts.append(
-                f"{words} {short_100(row['probability'])} ({short_100_range(row['low'], row['high'])})"
-            )
-    return (
-        f"{scenario_words(scenario['name'])} [{clean(scenario['delivery_assumption'])}]: {', '.join(parts)}"
-    )
+        between = f" ({short_100_range(row['low'], row['high'])})" if row else ""
+        cells.append((short_100(row["probability"]) if row else "-") + between)
+    return f"{line:41}" + "".join(f"{cell:>13}" for cell in cells)
 
 
 def _one(line: str) -> str:

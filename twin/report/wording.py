@@ -10,8 +10,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u
 
 #: outcome -> (short words for a plot, words for a sentence "… of 100 women like her have a baby …")
 OUTCOME_WORDS = {
-    "macrosomia_4000": ("over 4000 g", "birth weight over 4000 g"),
-    "macrosomia_4500": ("over 4500 g", "birth weight over 4500 g"),
+    "macrosomia_4000": ("over 4000 g", "birth weight over 4000\u00a0g"),
+    "macrosomia_4500": ("over 4500 g", "birth weight over 4500\u00a0g"),
     "lga_90": ("LGA", "large for gestational age (LGA, above the 90th centile)"),
     "sga_10": ("SGA", "small for gestational age (SGA, below the 10th centile)"),
     "ac_90_at_36w": ("AC > 90th at 36 w", "abdominal circumference above the 90th centile at 36+0"),
@@ -40,6 +40,7 @@ STANDARD_WORDS = {
     "nichd": "NICHD fetal growth",
     "fmf2018": "Fetal Medicine Foundation 2018",
 }
+KIND_WORDS = {"smbg": "meter", "cgm": "sensor", "ogtt": "glucose tolerance test", "lab": "laboratory"}
 SCENARIO_WORDS = {
     "as_now": "As now",
     "doses_fixed": "Doses fixed",

@@ -218,14 +218,18 @@ def make_risk(record: PatientRecord) -> dict:
             "newest_scan_age_days": 9,
         },
         "calibration": {
-            "method": "laplace", "ok": True, "pareto_k": 0.31, "rhat_max": None, "ess_min": 812, "fallback": None,
+            "method": "laplace", "ok": True, "pareto_k": 0.31, "rhat_max": None, "ess_min": 812,
+            "fallback": None,
         },
         "scenarios": scenarios,
         "issued": [
-            {"as_of": "2026-09-30", "macrosomia_4000": 0.14, "macrosomia_4500": 0.02, "lga_90": 0.21, "sga_10": 0.06},
-            {"as_of": "2026-10-09", "macrosomia_4000": 0.17, "macrosomia_4500": 0.03, "lga_90": 0.24, "sga_10": 0.05},
-            {"as_of": "2026-10-30", "macrosomia_4000": 0.18, "macrosomia_4500": 0.03, "lga_90": 0.26, "sga_10": 0.04},
-            {"as_of": "2026-11-12", "macrosomia_4000": 0.23, "macrosomia_4500": 0.05, "lga_90": 0.31, "sga_10": 0.03},
+            {"as_of": day, "macrosomia_4000": a, "macrosomia_4500": b, "lga_90": c, "sga_10": d}
+            for day, a, b, c, d in (
+                ("2026-09-30", 0.14, 0.02, 0.21, 0.06),
+                ("2026-10-09", 0.17, 0.03, 0.24, 0.05),
+                ("2026-10-30", 0.18, 0.03, 0.26, 0.04),
+                ("2026-11-12", 0.23, 0.05, 0.31, 0.03),
+            )
         ],
         "drivers": [
             {"name": "abdominal circumference, 2026-11-03", "effect_on_macrosomia_4000": 0.08},
@@ -235,16 +239,17 @@ def make_risk(record: PatientRecord) -> dict:
             {"name": "no smoking", "effect_on_macrosomia_4000": 0.004},
         ],
         "issues": [{"source": i.source, "code": i.code, "message": i.message} for i in record.issues],
-        "provenance": {"code_version": "0.1.0", "prior_id": "prior-2026a", "input_sha256": "ab" * 32, "seed": 7},
+        "provenance": {"code_version": "0.1.0", "prior_id": "prior-2026a", "input_sha256": "ab" * 32,
+                       "seed": 7},
     }  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def record() -> PatientRecord:
     return make_record()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cgm_record() -> PatientRecord:
     return make_record(cgm=True)
 
@@ -254,9 +259,15 @@ def forecast() -> xr.Dataset:
     return make_forecast()
 
 
+@pytest.fixture(scope="session")
+def intact_risk(record) -> dict:
+    """Never changed; `risk` is a copy a test may spoil."""
+    return make_risk(record)
+
+
 @pytest.fixture
-def risk(record) -> dict:
-    return copy.deepcopy(make_risk(record))
+def risk(intact_risk) -> dict:
+    return copy.deepcopy(intact_risk)
 
 
 @pytest.fixture(scope="session")
