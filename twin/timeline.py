@@ -18,6 +18,7 @@ from twin.errors import RowRejected, UnusableInput
 #: days from the LMP-equivalent date to the estimated date of delivery (Naegele's rule)
 PREGNANCY_DAYS = 280
 
+_YEARS = range(1900, 2200)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _PARTIAL_DATE = re.compile(r"\d{4}(-\d{2})?\Z")
 _INSTANT = re.compile(
@@ -73,9 +74,12 @@ def parse_date(text: object) -> date:
         head = text[:10] if _INSTANT.match(text) else text
         if _DATE.match(head):
             try:
-                return date.fromisoformat(head)
+                day = date.fromisoformat(head)
             except ValueError:
                 pass
+            else:
+                if day.year in _YEARS:
+                    return day
     raise RowRejected("bad-date", "the date is not a calendar date YYYY-MM-DD. The row was not used.")
 
 
@@ -102,7 +106,8 @@ def parse_instant(text: object, zone: str) -> Instant:
             stamp = f"{day}T{clock}{seconds or ':00'}{micro.ljust(7, '0')}"
             try:
                 moment = datetime.fromisoformat(stamp + (offset or "").upper().replace("Z", "+00:00"))
-                return _instant(moment, zone)
+                if moment.year in _YEARS:
+                    return _instant(moment, zone)
             except (ValueError, OverflowError):
                 pass
     raise RowRejected(
