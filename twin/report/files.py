@@ -157,6 +157,13 @@ def _scenario_faults(place: str, scenario: Any, withheld: set[str]) -> Iterator[
         )
         if not all(_number(w) and w > 0.0 for w in ordered) or sorted(ordered) != ordered:
             yield f"{place}.birth_weight_g quantiles are {ordered}, expected positive and rising"
+    low = scenario.get("hypoglycaemia")
+    if low is not None:
+        hours: list[Any] = (
+            [low.get(f"hours_below_{g}_per_day") for g in (54, 63)] if isinstance(low, Mapping) else [None]
+        )
+        if not all(_number(h) and 0.0 <= h <= 24.0 for h in hours) or sorted(hours) != hours:
+            yield f"{place}.hypoglycaemia hours below 54 and 63 are {hours}, expected 0 to 24 and rising"
     seen: set[str] = set()
     for j, row in enumerate(scenario.get("outcomes", ())):
         where = f"{place}.outcomes[{j}]"

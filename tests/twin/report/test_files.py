@@ -54,6 +54,10 @@ def _break_weight(r):
     r["scenarios"][0]["birth_weight_g"]["q05"] = 5000
 
 
+def _break_hours(r):
+    r["scenarios"][0]["hypoglycaemia"] = {"hours_below_63_per_day": 0.1, "hours_below_54_per_day": 0.4}
+
+
 def _break_days(r):
     r["scenarios"][0]["if_born_on"].reverse()
 

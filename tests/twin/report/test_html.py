@@ -176,6 +176,16 @@ def test_strategy_and_birth_stand_beside_every_block_of_probabilities(full_text,
         assert scenario["delivery_assumption"] in part
 
 
+def test_hours_of_low_glucose_stand_beside_the_benefit(full, record, risk):
+    assert "not computed" in full.text  # said, not hidden
+    for i, scenario in enumerate(risk["scenarios"]):
+        scenario["hypoglycaemia"] = {"hours_below_63_per_day": 0.7 + i, "hours_below_54_per_day": 0.2 + i}
+    shown = page(record, risk, None)
+    assert "not computed" not in shown.text
+    assert shown.data_values.count(("3.7", "3.7")) == 2  # fixed birth day, own birth day
+    assert "hours a day below 63 mg/dL: 0.7 , below 54: 0.2" in shown.text
+
+
 def test_reference_is_named_with_alternatives(full, risk):
     assert "INTERGROWTH-21st newborn (used on this page)" in full.text
     assert "Hadlock 1991" in full.text and "15.3 %" in full.text and "21.8 %" in full.text
