@@ -52,7 +52,7 @@ def build_record(
         pseudonym=pseudonym,
         **tables,
         facts=known,
-        issues=tuple(found),
+        issues=tuple(dict.fromkeys(found)),
         input_sha256=input_sha256,
         history=history,
     )
