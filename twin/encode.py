@@ -1,0 +1,593 @@
+"""Record to arrays: what the mother takes in (`WeekPlan`), and the readings with masks. Tables end here.
+
+Shapes are bucketed so that women of like data share one compiled program: each reading axis is padded to the
+next bucket, padding has mask False and harmless values.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import Array
+
+from twin.growth_standards import efw_g
+from twin.observation.blocks import CGM_STEP_MIN
+from twin.physiology.coupled import REFERENCE_MEALS, WeekPlan, reference_exposure, since_day_start
+from twin.physiology.events import DayEvents
+from twin.physiology.fetus import FIRST_WEEK, GLUCOSE_FROM_WEEK, LAST_WEEK, GrowthTable, growth_table
+from twin.physiology.parameters import INSULIN_F, INSULIN_TAU_MIN
+from twin.record import PatientRecord
+
+#: day-to-day CV of a reading around the week's reference day, by relation [A-OGTT-12, RECALLED]
+DAY_CV = {"fasting": 0.05, "pre_meal": 0.08, "post_meal_1h": 0.14, "post_meal_2h": 0.13, "bedtime": 0.12}
+DAY_CV_OTHER = 0.14
+#: measurement SD of one scan, ln, by quantity [C-ERR-01..04; MODEL 2.3]; EFW carries its formula's error
+SCAN_SD = {"hc_mm": 0.011, "ac_mm": 0.019, "fl_mm": 0.024, "bpd_mm": 0.012, "efw_g": 0.075}
+BIOMETRY = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm", "efw_g")
+#: range in which an EFW formula is valid; earlier estimates stay in the record and out of the likelihood
+EFW_FROM_DAY = (
+    154.0  # 22 weeks, INTERGROWTH EFW; Hadlock formulas were made on third-trimester fetuses [C-EFW-01]
+)
+DATING_SD_DAYS = 3.0  # first-trimester ultrasound [C-ERR-07, RECALLED]
+DEFAULT_WEIGHT_KG = 70.0  # the reference woman, where none is recorded
+#: slot bounds, minutes since 04:00: breakfast, morning, lunch, afternoon, dinner, evening
+SLOTS = (0.0, 330.0, 450.0, 630.0, 810.0, 990.0, 1440.0)
+#: which of breakfast, lunch, dinner a slot's amount moves with
+SLOT_MEAL = (0, 0, 1, 1, 2, 2)
+MAX_CGM_DAYS = 14
+OGTT_TIMES = 5
+
+
+class Spots(eqx.Module):
+    """Finger-prick and single laboratory readings against the reference day of their week."""
+
+    week: Array  # index into the glucose weeks
+    minute: Array  # since the day start
+    value: Array
+    censor: Array
+    mask: Array
+    day_cv: Array
+
+
+class CgmDays(eqx.Module):
+    """Sensor days on a 15-min grid."""
+
+    value: Array  # (day, time)
+    mask: Array
+    week: Array  # (day,), gestational weeks with fraction
+    glucose_week: Array  # (day,), index into the glucose weeks
+    weight_kg: Array
+    events: DayEvents  # (event, day)
+
+
+class ToleranceTests(eqx.Module):
+    """75 g (or other) glucose tolerance tests."""
+
+    value: Array  # (test, time)
+    minute: Array
+    mask: Array
+    week: Array
+    glucose_week: Array
+    weight_kg: Array
+    load_mg: Array
+
+
+class Scans(eqx.Module):
+    """Ultrasound measures in ln."""
+
+    quantity: Array  # index into BIOMETRY
+    ln_value: Array
+    sd: Array
+    week: Array  # recorded weeks
+    cell: Array
+    mask: Array
+
+
+class WomanData(eqx.Module):
+    """Everything inference may see of one woman, in arrays."""
+
+    plan: WeekPlan  # (event, week)
+    reference_exposure: Array  # (week,), mg/dL
+    meal_of_slot: Array  # (meal,) 0 breakfast, 1 lunch, 2 dinner
+    carbohydrate_sd: Array  # (2,): overall, per meal
+    spots: Spots
+    cgm: CgmDays
+    ogtt: ToleranceTests
+    scans: Scans
+    theta_ln_mean: Array
+    theta_ln_extra_sd: Array
+    growth_shift: Array
+    late_shift: Array
+    q_scale: Array
+    dating_sd_weeks: Array
+    birth_week: Array  # (1,) recorded week of a given birth of an undated pregnancy, else (0,)
+    table: GrowthTable  # the growth standard
+    n_cells: int = eqx.field(static=True)
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """Effects of the woman's covariates on growth; None in the record is integrated over."""
+
+    theta_ln_mean: float
+    theta_ln_extra_sd: float
+    growth_shift: float
+    late_shift: float
+
+
+def bucket(n: int, sizes: tuple[int, ...] = (0, 4, 16, 64, 192, 512, 1024, 2048)) -> int:
+    """The smallest size that holds n rows."""
+    for size in sizes:
+        if n <= size:
+            return size
+    return int(2 ** math.ceil(math.log2(n)))
+
+
+def expected_gain_kg(week: np.ndarray) -> np.ndarray:
+    """Median gestational weight gain, kg [A-BW-01: INTERGROWTH-21st, normal-weight women, 14-40 weeks]."""
+    w = np.clip(week, 14.0, 40.0)
+    gain = np.exp(1.382972 - 56.14743 / w**2 + 0.2787683 * np.sqrt(w)) - 8.75
+    return np.where(week < 14.0, gain * np.clip(week, 0.0, 14.0) / 14.0, gain)
+
+
+def weight_by_week(record: PatientRecord, week: np.ndarray) -> np.ndarray:
+    """Maternal weight at each week, kg: measured weights joined by the standard gain."""
+    points: list[tuple[float, float]] = []
+    if record.facts.weight_pre_kg is not None:
+        points.append((0.0, record.facts.weight_pre_kg))
+    for row in record.weights.itertuples():
+        if np.isfinite(row.gestational_day):
+            points.append((float(row.gestational_day) / 7.0, float(row.weight_kg)))
+    if not points and record.facts.weight_now_kg is not None:
+        points.append((float(np.max(week)), record.facts.weight_now_kg))
+    if not points:
+        return np.full_like(week, DEFAULT_WEIGHT_KG, dtype=float)
+    points.sort()
+    at = np.array([p[0] for p in points])
+    above = np.array([p[1] for p in points]) - expected_gain_kg(at)
+    return expected_gain_kg(week) + np.interp(week, at, above)
+
+
+#: ln growth potential of covariates; computed on US births 2022 or recalled, see docs/model/priors.md
+SMOKING_LN, SMOKING_SHARE = -0.065, 0.06  # -214 g [CLINICAL 1, computed on US births]
+HYPERTENSION_LN, HYPERTENSION_SHARE = -0.030, 0.10  # -100 g at equal week [CLINICAL 1, computed]
+PARITY_LATE, PARITY_SHARE = 0.09, 0.60  # growth rate from 34 weeks: +3 % at term (US births 2022; Sydney)
+UNDATED_SD_WEEKS = 6.0  # nothing known of the age but the biometry itself
+REFERENCE_BMI = 24.0
+BMI_Z, GAIN_Z, Z_TO_RATE = 0.05, 0.06, 0.12  # [C-BMI-01, C-BMI-02; MODEL 2.2]
+PREVIOUS_LN_SD = 0.12  # spread of birth weight at equal week [C-STD-13]
+PREVIOUS_CORRELATION = 0.5  # of sibling birth weights, RECALLED
+
+
+def covariates(record: PatientRecord) -> Covariates:
+    """Growth effects of what is recorded; what is not recorded widens the prior instead."""
+    facts = record.facts
+    mean = var = 0.0
+    for known, effect, share in (
+        (facts.smoking, SMOKING_LN, SMOKING_SHARE),
+        (facts.hypertension, HYPERTENSION_LN, HYPERTENSION_SHARE),
+    ):
+        if known is None:
+            var += share * (1 - share) * effect**2  # the standard's own mixture is the mean
+        else:
+            mean += effect * (float(known) - share)
+    late = 0.0 if facts.parity is None else PARITY_LATE * (float(facts.parity > 0) - PARITY_SHARE)
+    shift = 0.0
+    if facts.bmi_pre is not None:
+        shift += BMI_Z * (min(facts.bmi_pre, 45.0) - REFERENCE_BMI)
+    if facts.weight_pre_kg is not None and len(record.weights):
+        last = record.weights.dropna(subset=["gestational_day"]).tail(1)
+        if len(last) and float(last.gestational_day.iloc[0]) >= 140.0:
+            week = float(last.gestational_day.iloc[0]) / 7.0
+            gain = float(last.weight_kg.iloc[0]) - facts.weight_pre_kg
+            shift += GAIN_Z * float(np.clip(gain - expected_gain_kg(np.array(week)), -12.0, 15.0))
+    return Covariates(mean, math.sqrt(var), Z_TO_RATE * shift, late)
+
+
+def _slot_means(minutes: np.ndarray, amount: np.ndarray, n_days: int) -> list[tuple[float, float]]:
+    """Mean amount per day and amount-weighted time of each slot; empty slots keep amount 0."""
+    rows = []
+    for low, high in itertools.pairwise(SLOTS):
+        here = (minutes >= low) & (minutes < high)
+        total = float(amount[here].sum())
+        at = float((minutes[here] * amount[here]).sum() / total) if total > 0 else (low + high) / 2
+        rows.append((at, total / max(n_days, 1)))
+    return rows
+
+
+def _day_minutes(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """(day number, minutes since 04:00) of each row's local time; a day runs from 04:00 to 04:00."""
+    local = pd.to_datetime(table["time_local"])
+    shifted = local - pd.Timedelta(minutes=240)
+    day = shifted.dt.normalize()
+    minutes = (shifted - day) / pd.Timedelta(minutes=1)
+    return day.to_numpy(), minutes.to_numpy(dtype=float)
+
+
+@dataclass(frozen=True)
+class DailyPattern:
+    """A day's habits: (minute since 04:00, amount) lists."""
+
+    meals: tuple[tuple[float, float], ...]
+    doses: tuple[tuple[float, float, str], ...] = ()
+    tablets: tuple[tuple[float, float], ...] = ()
+    bouts: tuple[tuple[float, float, float], ...] = ()
+    meals_recorded: bool = False
+
+
+def usual_meals() -> tuple[tuple[float, float], ...]:
+    return tuple((float(since_day_start(t)), g) for t, g in REFERENCE_MEALS)
+
+
+def meal_pattern(record: PatientRecord) -> tuple[tuple[tuple[float, float], ...], bool]:
+    """Mean recorded meals by slot over days with at least two meals; else the reference day, and False."""
+    if len(record.meals):
+        day, minutes = _day_minutes(record.meals)
+        grams = record.meals["carbohydrate_g"].to_numpy(dtype=float)
+        days, counts = np.unique(day, return_counts=True)
+        full = days[counts >= 2]
+        if len(full):
+            keep = np.isin(day, full)
+            return tuple(_slot_means(minutes[keep], grams[keep], len(full))), True
+    return usual_meals(), False
+
+
+def insulin_pattern(
+    record: PatientRecord, from_day: float, to_day: float
+) -> tuple[tuple[float, float, str], ...]:
+    """Mean daily doses by formulation and slot, over the days with any dose in the gestational-day window."""
+    table = record.insulin
+    if not len(table):
+        return ()
+    at = table["gestational_day"].to_numpy(dtype=float)
+    table = table[(at >= from_day) & (at < to_day)]
+    if not len(table):
+        return ()
+    day, minutes = _day_minutes(table)
+    n_days = len(np.unique(day))
+    rows: list[tuple[float, float, str]] = []
+    for name in INSULIN_TAU_MIN:
+        here = (table["formulation"] == name).to_numpy()
+        units = table["dose_U"].to_numpy(dtype=float)[here]
+        rows += [(t, u, name) for t, u in _slot_means(minutes[here], units, n_days) if u > 0.05]
+    return tuple(rows)
+
+
+def tablet_pattern(record: PatientRecord, day: float) -> tuple[tuple[float, float], ...]:
+    """Metformin of a day: each course covering it, doses spread over breakfast and dinner."""
+    rows: list[tuple[float, float]] = []
+    for row in record.medication.itertuples():
+        if row.drug != "metformin" or not np.isfinite(row.gestational_day) or row.gestational_day > day:
+            continue
+        if pd.notna(row.end_local):
+            length = (pd.Timestamp(row.end_local) - pd.Timestamp(row.time_local)) / pd.Timedelta(days=1)
+            if row.gestational_day + length < day:
+                continue
+        per_day = row.per_day if np.isfinite(row.per_day) and row.per_day > 0 else 1.0
+        times = (210.0, 870.0, 510.0) if per_day > 1 else (870.0,)
+        rows = [(t, float(row.dose_mg)) for t in times[: max(1, round(per_day))]]
+    return tuple(rows)
+
+
+def activity_pattern(
+    record: PatientRecord, from_day: float, to_day: float
+) -> tuple[tuple[float, float, float], ...]:
+    """Mean bouts by slot over the window's days; a slot's duration is its mean minutes per day."""
+    table = record.activity
+    if not len(table):
+        return ()
+    at = table["gestational_day"].to_numpy(dtype=float)
+    table = table[(at >= from_day) & (at < to_day)]
+    if not len(table):
+        return ()
+    _, minutes = _day_minutes(table)
+    n_days = max(round(to_day - from_day), 1)
+    work = table["duration_min"].to_numpy(dtype=float)
+    rows = _slot_means(minutes, work, n_days)
+    intensity = float(np.average(table["intensity"], weights=np.maximum(work, 1e-6)))
+    return tuple((t, t + d, intensity) for t, d in rows if d >= 1.0)
+
+
+def events_of(patterns: list[DailyPattern]) -> DayEvents:
+    """Patterns side by side, (event, pattern); event axes padded to a bucket over all of them."""
+
+    def pad(rows: list[tuple[tuple[float, ...], ...]], width: int, sizes: tuple[int, ...]) -> np.ndarray:
+        n = bucket(max((len(r) for r in rows), default=0), sizes)
+        out = np.zeros((width, n, len(rows)))
+        for j, row in enumerate(rows):
+            for i, item in enumerate(row):
+                out[:, i, j] = item
+        return out
+
+    meals = pad([p.meals for p in patterns], 2, (6, 12, 24, 48))
+    doses = pad(
+        [tuple((t, u, INSULIN_TAU_MIN[f], INSULIN_F[f]) for t, u, f in p.doses) for p in patterns],
+        4,
+        (0, 6, 12, 24),
+    )
+    tablets = pad([p.tablets for p in patterns], 2, (0, 3))
+    bouts = pad([p.bouts for p in patterns], 3, (0, 6, 12))
+    tau = np.where(doses[2] > 0, doses[2], 100.0)
+    return DayEvents(
+        meal_min=jnp.asarray(meals[0]),
+        meal_mg=jnp.asarray(1000.0 * meals[1]),
+        meal_speed=jnp.ones(meals[0].shape),
+        dose_min=jnp.asarray(doses[0]),
+        dose_mU=jnp.asarray(1000.0 * doses[1]),
+        dose_tau=jnp.asarray(tau),
+        dose_F=jnp.asarray(doses[3]),
+        tablet_min=jnp.asarray(tablets[0]),
+        tablet_mg=jnp.asarray(tablets[1]),
+        bout_start=jnp.asarray(bouts[0]),
+        bout_end=jnp.asarray(bouts[1]),
+        bout_intensity=jnp.asarray(bouts[2]),
+    )
+
+
+def pattern_at(record: PatientRecord, week: float, meals: tuple[tuple[float, float], ...]) -> DailyPattern:
+    """Habits around one gestational week. Insulin: that week, else the newest week before it."""
+    doses: tuple[tuple[float, float, str], ...] = ()
+    for back in range(6):
+        start = 7.0 * (math.floor(week) - back)
+        doses = insulin_pattern(record, start, start + 7.0)
+        if doses:
+            break
+    start = 7.0 * math.floor(week)
+    return DailyPattern(
+        meals=meals,
+        doses=doses,
+        tablets=tablet_pattern(record, 7.0 * week),
+        bouts=activity_pattern(record, start, start + 7.0),
+    )
+
+
+def _pad(values: np.ndarray, size: int, fill: float = 0.0) -> Array:
+    out = np.full((size, *values.shape[1:]), fill)
+    out[: len(values)] = values
+    return jnp.asarray(out)
+
+
+def _spots(record: PatientRecord, last_glucose_week: int, meals: tuple[tuple[float, float], ...]) -> Spots:
+    table = record.glucose
+    kinds = table[table["kind"].isin(["smbg", "lab"])]
+    day = kinds["gestational_day"].to_numpy(dtype=float)
+    week = np.floor(day / 7.0) - GLUCOSE_FROM_WEEK
+    keep = np.isfinite(day) & (week >= 0) & (week < last_glucose_week)
+    kinds, week = kinds[keep], week[keep].astype(int)
+    _, minutes = _day_minutes(kinds) if len(kinds) else (None, np.zeros(0))
+    relation = kinds["relation"].to_numpy(dtype=str)
+    at = np.array([t for t, g in meals if g >= 10.0] or [t for t, _ in meals])
+    when = np.array(minutes)
+    for i, r in enumerate(relation):
+        after = {"post_meal_1h": 60.0, "post_meal_2h": 120.0}.get(r)
+        if r == "fasting":
+            when[i] = min(max(minutes[i], 90.0), float(at.min()) - 5.0)
+        elif after is not None:  # the reference day's nearest meal, so that a late lunch stays a lunch
+            when[i] = float(at[np.argmin(np.abs(at + after - minutes[i]))]) + after
+        elif r == "pre_meal":
+            when[i] = float(at[np.argmin(np.abs(at - 5.0 - minutes[i]))]) - 5.0
+    size = bucket(len(kinds))
+    censor = kinds["censor"].map({"": 0, "low": -1, "high": 1}).fillna(0).to_numpy(dtype=float)
+    cv = np.array([DAY_CV.get(r, DAY_CV_OTHER) for r in relation])
+    return Spots(
+        week=_pad(week, size).astype(int),
+        minute=_pad(np.clip(when, 0.0, 1440.0), size),
+        value=_pad(kinds["value_mg_dl"].to_numpy(dtype=float), size, 100.0),
+        censor=_pad(censor, size),
+        mask=_pad(np.ones(len(kinds)), size) > 0,
+        day_cv=_pad(cv, size, 0.1),
+    )
+
+
+def _cgm(record: PatientRecord, n_glucose: int, meals: tuple[tuple[float, float], ...]) -> CgmDays:
+    table = record.glucose[(record.glucose["kind"] == "cgm") & record.glucose["gestational_day"].notna()]
+    n_time = int(1440 / CGM_STEP_MIN)
+    values: list[np.ndarray] = []
+    days: list[np.datetime64] = []
+    weeks: list[float] = []
+    if len(table):
+        day, minutes = _day_minutes(table)
+        grid = np.round(minutes / CGM_STEP_MIN).astype(int)
+        gap = np.abs(minutes - grid * CGM_STEP_MIN)
+        usable = (table["censor"] == "").to_numpy() & (grid < n_time)
+        level = table["value_mg_dl"].to_numpy(dtype=float)
+        ga = table["gestational_day"].to_numpy(dtype=float) / 7.0
+        for d in np.unique(day)[::-1]:
+            here = np.flatnonzero((day == d) & usable)
+            if len(here) < n_time // 8 or not (
+                GLUCOSE_FROM_WEEK <= ga[here].mean() < GLUCOSE_FROM_WEEK + n_glucose
+            ):
+                continue
+            row = np.full(n_time, np.nan)
+            for i in here[
+                np.argsort(-gap[here], kind="stable")
+            ]:  # the nearest to the grid point is written last
+                row[grid[i]] = level[i]
+            values.append(row)
+            days.append(d)
+            weeks.append(float(ga[here].mean()))
+            if len(values) == MAX_CGM_DAYS:
+                break
+    size = bucket(len(values), (0, 3, 7, 14))
+    meal_day, meal_min = (
+        _day_minutes(record.meals) if len(record.meals) else (np.zeros(0, "M8[ns]"), np.zeros(0))
+    )
+    grams = record.meals["carbohydrate_g"].to_numpy(dtype=float)
+    dose_day, dose_min = (
+        _day_minutes(record.insulin) if len(record.insulin) else (np.zeros(0, "M8[ns]"), np.zeros(0))
+    )
+    patterns = []
+    for d, w in zip(days, weeks, strict=True):
+        eaten = tuple(
+            (float(m), float(g)) for m, g in zip(meal_min[meal_day == d], grams[meal_day == d], strict=True)
+        )
+        given = tuple(
+            (float(m), float(u), str(f))
+            for m, u, f in zip(
+                dose_min[dose_day == d],
+                record.insulin["dose_U"].to_numpy(dtype=float)[dose_day == d],
+                record.insulin["formulation"].to_numpy(dtype=str)[dose_day == d],
+                strict=True,
+            )
+        )
+        gd = 7.0 * w
+        patterns.append(
+            DailyPattern(
+                meals=eaten if eaten else meals,
+                doses=given,
+                tablets=tablet_pattern(record, gd),
+                bouts=activity_pattern(record, math.floor(gd), math.floor(gd) + 1.0),
+            )
+        )
+    patterns += [DailyPattern(meals=())] * (size - len(patterns))
+    week = np.array(weeks + [28.5] * (size - len(weeks)))
+    value = np.array(values).reshape(-1, n_time)
+    return CgmDays(
+        value=_pad(np.nan_to_num(value, nan=100.0), size, 100.0),
+        mask=_pad(np.isfinite(value).astype(float), size) > 0,
+        week=jnp.asarray(week),
+        glucose_week=jnp.asarray(np.clip(np.floor(week) - GLUCOSE_FROM_WEEK, 0, n_glucose - 1).astype(int)),
+        weight_kg=jnp.asarray(weight_by_week(record, week)),
+        events=events_of(patterns),
+    )
+
+
+def _ogtt(record: PatientRecord, n_glucose: int) -> ToleranceTests:
+    table = record.glucose[(record.glucose["kind"] == "ogtt") & record.glucose["gestational_day"].notna()]
+    tests: list[pd.DataFrame] = []
+    if len(table):
+        start = table["time_local"] - pd.to_timedelta(table["minutes_post_load"], unit="min")
+        tests = [g for _, g in table.groupby(start.dt.normalize()) if g["gestational_day"].min() >= 84.0]
+    size = bucket(len(tests), (0, 1, 2, 4))
+    tests = tests[-size:] if size else []
+    value = np.full((size, OGTT_TIMES), 100.0)
+    minute = np.zeros((size, OGTT_TIMES))
+    mask = np.zeros((size, OGTT_TIMES))
+    week = np.full(size, 28.0)
+    load = np.full(size, 75_000.0)
+    for i, test in enumerate(tests):
+        rows = test.sort_values("minutes_post_load").head(OGTT_TIMES)
+        k = len(rows)
+        value[i, :k] = rows["value_mg_dl"]
+        minute[i, :k] = np.clip(rows["minutes_post_load"], 0.0, 180.0)
+        mask[i, :k] = (rows["censor"] == "") & rows["minutes_post_load"].between(0.0, 180.0)
+        week[i] = rows["gestational_day"].iloc[0] / 7.0
+        grams = rows["load_g"].dropna()
+        load[i] = 1000.0 * float(grams.iloc[0]) if len(grams) else 75_000.0
+    return ToleranceTests(
+        value=jnp.asarray(value),
+        minute=jnp.asarray(minute),
+        mask=jnp.asarray(mask > 0),
+        week=jnp.asarray(week),
+        glucose_week=jnp.asarray(np.clip(np.floor(week) - GLUCOSE_FROM_WEEK, 0, n_glucose - 1).astype(int)),
+        weight_kg=jnp.asarray(weight_by_week(record, week)),
+        load_mg=jnp.asarray(load),
+    )
+
+
+def _scans(record: PatientRecord, n_cells: int) -> Scans:
+    table = record.biometry
+    day = table["gestational_day"].to_numpy(dtype=float)
+    week = day / 7.0
+    keep = np.isfinite(day) & (week >= FIRST_WEEK) & (week < FIRST_WEEK + n_cells)
+    keep &= table["quantity"].isin(BIOMETRY).to_numpy()
+    keep &= ~((table["quantity"] == "efw_g").to_numpy() & (day < EFW_FROM_DAY))
+    measured = table[keep & (table["quantity"] != "efw_g").to_numpy()]
+    raw = set(measured["scan"])
+    # raw biometry and an EFW made from it are the same information: never both [MODEL 2.3]
+    keep &= ~((table["quantity"] == "efw_g").to_numpy() & table["scan"].isin(raw).to_numpy())
+    rows = table[keep]
+    size = bucket(len(rows), (0, 4, 12, 24, 48))
+    value = rows["value"].to_numpy(dtype=float)
+    given = rows["sd_mm"].to_numpy(dtype=float) / value
+    usual = rows["quantity"].map(SCAN_SD).to_numpy(dtype=float)
+    bmi = record.facts.bmi_pre
+    if bmi is not None and bmi > 30.0:  # harder to image [MODEL 2.3, assumed: +2 % of the error per kg/m2]
+        usual = np.where(rows["quantity"] == "ac_mm", usual * (1.0 + 0.02 * (bmi - 30.0)), usual)
+    at = rows["gestational_day"].to_numpy(dtype=float) / 7.0
+    index = rows["quantity"].map({q: i for i, q in enumerate(BIOMETRY)}).to_numpy(dtype=float)
+    return Scans(
+        quantity=_pad(index, size).astype(int),
+        ln_value=_pad(np.log(value), size, 5.0),
+        sd=_pad(np.where(np.isfinite(given), given, usual), size, 1.0),
+        week=_pad(at, size, 30.0),
+        cell=_pad(np.floor(at) - FIRST_WEEK, size).astype(int),
+        mask=_pad(np.ones(len(rows)), size) > 0,
+    )
+
+
+def cells_for(as_of_day: float) -> int:
+    """Weekly cells needed to reach `as_of_day`, in steps of four so that women share programs."""
+    need = math.floor(as_of_day / 7.0) + 1 - FIRST_WEEK
+    first = GLUCOSE_FROM_WEEK - FIRST_WEEK
+    return int(min(LAST_WEEK - FIRST_WEEK, first + 4 * max(1, math.ceil((need - first) / 4))))
+
+
+SEX_Q_SCALE = {"male": 0.93, "female": 1.07}  # fat fraction [C-BC-04]
+SEX_WEIGHT_LN = {"male": 0.018, "female": -0.018}  # [C-STD-14]
+
+
+def encode(
+    record: PatientRecord, as_of_day: float, *, standard: str, birth_day: float | None = None
+) -> WomanData:
+    """Arrays of one woman as known on `as_of_day` (gestational days).
+
+    The record must already hide what was not known then (`record.as_of`). birth_day : a birth day taken as given,
+    recorded gestational days; it dates an undated pregnancy and informs nothing else.
+    """
+    n_cells = cells_for(as_of_day)
+    n_glucose = n_cells - (GLUCOSE_FROM_WEEK - FIRST_WEEK)
+    weeks = np.arange(n_glucose) + GLUCOSE_FROM_WEEK + 0.5
+    meals, recorded = meal_pattern(record)
+    plan = WeekPlan(
+        events_of([pattern_at(record, float(w), meals) for w in weeks]),
+        jnp.asarray(weight_by_week(record, weeks)),
+    )
+    slots = np.array([SLOT_MEAL[int(np.searchsorted(SLOTS, t, side="right")) - 1] for t, _ in meals])
+    effects = covariates(record)
+    sex = record.facts.fetal_sex or ""
+    undated = record.facts.dating_method in ("biometry", "none")
+    # an age read off the biometry is not data beside that biometry: the age is then open, and a given birth day
+    # brings in when births happen
+    dating_sd = UNDATED_SD_WEEKS if undated else (record.facts.dating_sd_days or DATING_SD_DAYS) / 7.0
+    birth = [birth_day / 7.0] if undated and birth_day is not None else []
+    return WomanData(
+        plan=plan,
+        reference_exposure=jnp.asarray(reference_exposure(standard)[:n_glucose]),
+        meal_of_slot=jnp.asarray(np.resize(slots, plan.events.meal_mg.shape[0])),
+        carbohydrate_sd=jnp.asarray([0.08, 0.08] if recorded else [0.22, 0.15]),
+        spots=_spots(record, n_glucose, meals),
+        cgm=_cgm(record, n_glucose, meals),
+        ogtt=_ogtt(record, n_glucose),
+        scans=_scans(record, n_cells),
+        theta_ln_mean=jnp.asarray(effects.theta_ln_mean + SEX_WEIGHT_LN.get(sex, 0.0)),
+        theta_ln_extra_sd=jnp.asarray(math.hypot(effects.theta_ln_extra_sd, 0.0 if sex else 0.018)),
+        growth_shift=jnp.asarray(effects.growth_shift),
+        late_shift=jnp.asarray(effects.late_shift),
+        q_scale=jnp.asarray(SEX_Q_SCALE.get(sex, 1.0)),
+        dating_sd_weeks=jnp.asarray(dating_sd),
+        birth_week=jnp.asarray(birth),
+        table=growth_table(standard),
+        n_cells=n_cells,
+    )
+
+
+def efw_of_scan(rows: pd.DataFrame) -> float | None:
+    """EFW, g, of one examination: recorded, else Hadlock 3 (HC, AC, FL), else Hadlock 2 or 1; None without AC."""
+    value = dict(zip(rows["quantity"], rows["value"], strict=True))
+    if "efw_g" in value:
+        return float(value["efw_g"])
+    for formula, needs in (
+        ("hadlock3", ("hc_mm", "ac_mm", "fl_mm")),
+        ("hadlock2", ("bpd_mm", "ac_mm", "fl_mm")),
+        ("hadlock1", ("ac_mm", "fl_mm")),
+    ):
+        if all(q in value for q in needs):
+            return float(efw_g(formula, **{q: jnp.asarray(float(value[q])) for q in needs}))
+    return None

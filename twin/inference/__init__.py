@@ -1,0 +1,1 @@
+"""From readings to a posterior: one probabilistic model, two ways to its posterior (`laplace`, `nuts`)."""

@@ -1,0 +1,148 @@
+"""Minutes and weeks together: one reference day a week gives the exposure, the fetus feeds back its uptake.
+
+The reference day stands for its week at mid-week; slow states advance by the week (MODEL 3.1). The fetus acts
+on the mother only through uteroplacental uptake, so two sweeps settle the coupling (docs/model/numerics.md).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from twin.physiology.events import DayEvents
+from twin.physiology.fetus import (
+    FIRST_WEEK,
+    GLUCOSE_FROM_WEEK,
+    LAST_WEEK,
+    Growth,
+    GrowthTable,
+    grow,
+    growth_table,
+    starting_state,
+    table_weight,
+)
+from twin.physiology.parameters import EXPOSURE_POWER, FetalParams, MaternalParams
+from twin.physiology.pregnancy import TEST_WEEK, PregnancyParams, at_weeks
+from twin.physiology.simulate import Trajectory, simulate_day
+
+DAY_START_MIN = 240.0  # the simulated day runs from 04:00 to 04:00, when the gut is empty
+REFERENCE_WEIGHT_KG = 70.0
+#: the reference woman's day: six meals, 220 g [MODEL 1.2]; clock minutes and grams
+REFERENCE_MEALS = ((450.0, 45.0), (600.0, 20.0), (750.0, 55.0), (930.0, 20.0), (1110.0, 60.0), (1260.0, 20.0))
+
+
+class WeekPlan(NamedTuple):
+    """What the mother takes in each glucose week: events (event, week, *ones), weight (week, *ones) kg."""
+
+    events: DayEvents
+    weight_kg: Array
+
+
+class Course(NamedTuple):
+    """A pregnancy: the reference days, the exposure of each cell, the growth of the fetus."""
+
+    days: Trajectory  # (edge, week, *batch)
+    exposure: Array  # x, (cell, *batch)
+    growth: Growth
+    ok: Array
+
+
+def since_day_start(clock_min: float | np.ndarray) -> float | np.ndarray:
+    """Clock minutes to minutes since the simulated day began."""
+    return np.mod(np.asarray(clock_min) - DAY_START_MIN, 1440.0)
+
+
+def power_mean(G: Array) -> Array:
+    """M_m over the first axis, mg/dL: mean glucose with peaks weighted by the exponent m (last edge left out,
+    it is the next day's first)."""
+    g2 = G[:-1] ** 2
+    assert EXPOSURE_POWER == 4
+    return jnp.mean(g2 * g2, axis=0) ** (1.0 / EXPOSURE_POWER)
+
+
+def glucose_weeks() -> np.ndarray:
+    """Mid-weeks of the cells in which glucose is followed."""
+    return np.arange(GLUCOSE_FROM_WEEK, LAST_WEEK) + 0.5
+
+
+def reference_days(
+    p: MaternalParams, g: PregnancyParams, plan: WeekPlan, weeks: Array, fetal_mass: Array, table: GrowthTable
+) -> tuple[Trajectory, MaternalParams]:
+    """Simulate the reference day of each week. fetal_mass : (week, *batch or ones), g."""
+    mass_28 = table_weight(table, jnp.asarray(TEST_WEEK)).astype(fetal_mass.dtype)
+    weekly = at_weeks(p, g, weeks, fetal_mass / mass_28, plan.weight_kg)
+    return simulate_day(weekly, plan.events), weekly
+
+
+_jitted_days = jax.jit(reference_days)
+
+
+@functools.lru_cache(maxsize=8)
+def reference_exposure(standard: str) -> np.ndarray:
+    """M_m of the reference woman on her reference day, per glucose week, mg/dL: computed, never typed.
+
+    Call it outside traced functions and hand the result in.
+    """
+    weeks = jnp.asarray(glucose_weeks(), dtype=float).reshape(-1, 1)
+    events = DayEvents.of(meals=tuple((float(since_day_start(t)), g) for t, g in REFERENCE_MEALS), rank=2)
+    one = jax.tree.map(lambda x: jnp.asarray(x, dtype=float)[None], MaternalParams.reference())
+    preg = jax.tree.map(lambda x: jnp.asarray(x, dtype=float)[None], PregnancyParams.reference())
+    plan = WeekPlan(events, jnp.full_like(weeks, REFERENCE_WEIGHT_KG))
+    table = growth_table(standard)
+    days, _ = _jitted_days(one, preg, plan, weeks, table_weight(table, weeks), table)
+    return np.asarray(power_mean(days.G))[:, 0]
+
+
+def recorded_edges(n_cells: int, dtype: Any, rank: int) -> Array:
+    """Cell edges in recorded weeks, (cell + 1, *ones)."""
+    return jnp.arange(FIRST_WEEK, FIRST_WEEK + n_cells + 1, dtype=dtype).reshape((-1,) + (1,) * rank)
+
+
+def course(
+    p: MaternalParams,
+    g: PregnancyParams,
+    fetus: FetalParams,
+    plan: WeekPlan,
+    deviation: Array,
+    dating_shift_weeks: Array,
+    reference: Array,
+    table: GrowthTable,
+    *,
+    sweeps: int = 2,
+) -> Course:
+    """A pregnancy from FIRST_WEEK over as many weekly cells as `deviation` and the plan hold.
+
+    p, g, fetus : (*batch). deviation : xi per cell, (cell, *batch). dating_shift_weeks : (*batch), true minus
+    recorded weeks. reference : `reference_exposure` of the glucose weeks. plan : those weeks, the last of the
+    cells. Mother's functions run on recorded weeks, the fetus on true ones.
+    """
+    rank = deviation.ndim - 1
+    dtype = deviation.dtype
+    first = GLUCOSE_FROM_WEEK - FIRST_WEEK
+    n = deviation.shape[0] - first
+    weeks = jnp.asarray(glucose_weeks()[:n], dtype=dtype).reshape((-1,) + (1,) * rank)
+    edges = recorded_edges(deviation.shape[0], dtype, rank) + dating_shift_weeks[None]
+    reference = reference[:n].astype(dtype).reshape((-1,) + (1,) * rank)
+    start = starting_state(fetus, edges[0], table)
+    quiet = jnp.zeros_like(deviation)
+
+    def fetal_mass(growth: Growth) -> Array:
+        total = growth.edges.L + growth.edges.F
+        return 0.5 * (total[first:-1] + total[first + 1 :])
+
+    def sweep(_: int, carry: tuple[Growth, Trajectory | None, Array]) -> tuple[Growth, Trajectory, Array]:
+        days, _weekly = reference_days(p, g, plan, weeks, fetal_mass(carry[0]), table)
+        x = jnp.log(power_mean(days.G) / reference)
+        x = jnp.concatenate([jnp.zeros((first, *x.shape[1:]), dtype=dtype), x])
+        return grow(fetus, start, edges, x, deviation, table), days, x
+
+    growth = grow(fetus, start, edges, quiet, deviation, table)
+    shapes = jax.eval_shape(lambda: sweep(0, (growth, None, quiet)))
+    blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    growth, days, x = jax.lax.fori_loop(0, sweeps, sweep, (growth, *blank[1:]))
+    return Course(days, x, growth, days.ok.all(axis=0))

@@ -1,0 +1,201 @@
+"""Meals, insulin, tablets and activity of one day, and the drives they exert on each solver step.
+
+Minutes count from the start of the simulated day. Events are padded: mass 0 means no event. The event axis is
+first, the batch follows (ones broadcast). A repeated day carries what earlier, equal days have left behind.
+"""
+
+from __future__ import annotations
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from twin.physiology import chains
+from twin.physiology.parameters import (
+    INSULIN_F,
+    INSULIN_TAU_MIN,
+    METFORMIN_C50,
+    METFORMIN_F,
+    METFORMIN_K_ABS,
+    TAU_EX_MIN,
+    TAU_SLOW_MIN,
+    MaternalParams,
+)
+
+DAY_MIN = 1440.0
+
+
+class DayEvents(eqx.Module):
+    """One day's inputs. `dose_F` and `dose_tau` come from the formulation (`insulin_kinetics`)."""
+
+    meal_min: Float[Array, "meal *#batch"]
+    meal_mg: Float[Array, "meal *#batch"]
+    meal_speed: Float[Array, "meal *#batch"]  # factor on k_e, glycaemic index 0.7-1.3 [MODEL 1.4]
+    dose_min: Float[Array, "dose *#batch"]
+    dose_mU: Float[Array, "dose *#batch"]
+    dose_tau: Float[Array, "dose *#batch"]  # median absorption time constant, min
+    dose_F: Float[Array, "dose *#batch"]
+    tablet_min: Float[Array, "tablet *#batch"]
+    tablet_mg: Float[Array, "tablet *#batch"]
+    bout_start: Float[Array, "bout *#batch"]
+    bout_end: Float[Array, "bout *#batch"]
+    bout_intensity: Float[Array, "bout *#batch"]
+
+    @classmethod
+    def of(
+        cls,
+        meals: tuple[tuple[float, float], ...] = (),
+        doses: tuple[tuple[float, float, str], ...] = (),
+        tablets: tuple[tuple[float, float], ...] = (),
+        bouts: tuple[tuple[float, float, float], ...] = (),
+        *,
+        rank: int = 0,
+    ) -> DayEvents:
+        """From plain tuples: meals (min, g), doses (min, U, formulation), tablets (min, mg), bouts
+        (start, end, intensity; 1 is brisk walking). `rank` ones are appended for the batch."""
+
+        def column(values: list[float]) -> Array:
+            return jnp.asarray(values, dtype=float).reshape((len(values),) + (1,) * rank)
+
+        return cls(
+            meal_min=column([m[0] for m in meals]),
+            meal_mg=column([1000.0 * m[1] for m in meals]),
+            meal_speed=column([1.0 for _ in meals]),
+            dose_min=column([d[0] for d in doses]),
+            dose_mU=column([1000.0 * d[1] for d in doses]),
+            dose_tau=column([INSULIN_TAU_MIN[d[2]] for d in doses]),
+            dose_F=column([INSULIN_F[d[2]] for d in doses]),
+            tablet_min=column([t[0] for t in tablets]),
+            tablet_mg=column([t[1] for t in tablets]),
+            bout_start=column([b[0] for b in bouts]),
+            bout_end=column([b[1] for b in bouts]),
+            bout_intensity=column([b[2] for b in bouts]),
+        )
+
+
+class Drives(eqx.Module):
+    """What the events do on each step; step axis first. None: no such event in the whole batch."""
+
+    gut: tuple[Array, ...] | None  # S1, S2, Q, absorbed added at the end of each step, mg
+    u_sc: Array | None  # subcutaneous insulin entering plasma over [n+1/2, n+3/2], mU/min
+    E_met: Array | None  # at n+1/2
+    E_ex: Array | None  # mean over [n, n+1], 1/min
+    e_SI: Array | None  # at n+1
+    u_sc_start: Array  # at the first edge, for the fasting state
+    E_met_start: Array
+
+
+def _tau(events: DayEvents, p: MaternalParams) -> Array:
+    """Rapid insulin follows the woman's own time constant; the others their medians."""
+    rapid = events.dose_tau == INSULIN_TAU_MIN["rapid"]
+    return jnp.where(rapid, p.tau_rapid[None], events.dose_tau)
+
+
+def insulin_absorbed(events: DayEvents, p: MaternalParams, t: Array, repeated: bool) -> Array:
+    """Insulin absorbed by minute `t`, mU, up to a constant; only differences mean anything when `repeated`.
+
+    t : (time, *ones). Returns (time, *batch). A repeated day: absorbed = given - remaining over all periods.
+    """
+
+    def one(total: Array, dose: tuple[Array, ...]) -> tuple[Array, None]:
+        at, mU, tau, fraction = (d[None] for d in dose)
+        age = t - at
+        if not repeated:
+            return total + fraction * mU * chains.two_stage_absorbed(age, tau), None
+        periods = jnp.floor(age / DAY_MIN)
+        remaining = chains.two_stage_remaining_periodic(age - periods * DAY_MIN, tau, DAY_MIN)
+        return total + fraction * mU * (periods - remaining), None
+
+    batch = jnp.broadcast_shapes(events.dose_mU.shape[1:], p.tau_rapid.shape, t.shape[1:])
+    start = jnp.zeros((t.shape[0], *batch), dtype=p.tau_rapid.dtype)
+    total, _ = jax.lax.scan(one, start, (events.dose_min, events.dose_mU, _tau(events, p), events.dose_F))
+    return total
+
+
+def _per_event(t: Array, events: tuple[Array, ...], level, like: Array) -> Array:
+    """Sum of `level(t, *event)` over events, by scan so that memory does not grow with them."""
+    batch = jnp.broadcast_shapes(*(e.shape[1:] for e in events), like.shape, t.shape[1:])
+    start = jnp.zeros((t.shape[0], *batch), dtype=like.dtype)
+    total, _ = jax.lax.scan(lambda s, e: (s + level(t, *(x[None] for x in e)), None), start, events)
+    return total
+
+
+def _gut_injections(events: DayEvents, p: MaternalParams, n_steps: int, h: float) -> tuple[Array, ...]:
+    """Each meal enters at its own minute: what it has become by the end of its step is added there."""
+    batch = jnp.broadcast_shapes(events.meal_mg.shape[1:], p.k_e.shape, p.k_a.shape)
+    n_meals = events.meal_mg.shape[0]
+    k = jnp.floor(events.meal_min / h)
+    s1, s2, q = chains.gut_states(
+        events.meal_mg, (k + 1) * h - events.meal_min, p.k_e[None] * events.meal_speed, p.k_a[None]
+    )
+    parts = (s1, s2, q, events.meal_mg - s1 - s2 - q)
+    index = jnp.broadcast_to(k, (n_meals, *batch)).reshape(n_meals, -1).astype(int)
+    lane = jnp.broadcast_to(jnp.arange(index.shape[1])[None], index.shape)
+
+    def scatter(x: Array) -> Array:
+        flat = jnp.broadcast_to(x, (n_meals, *batch)).reshape(n_meals, -1)
+        zeros = jnp.zeros((n_steps, index.shape[1]), dtype=flat.dtype)
+        return zeros.at[index, lane].add(flat, mode="drop").reshape(n_steps, *batch)
+
+    return tuple(scatter(x) for x in parts)
+
+
+def drives(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repeated: bool) -> Drives:
+    """Drives of a day of `n_steps` steps of `h` minutes. `repeated`: the same day went before, for ever."""
+    rank = p.BW.ndim
+    like = p.BW
+
+    def grid(start: float, count: int) -> Array:
+        return (jnp.arange(count, dtype=like.dtype) * h + start).reshape((count,) + (1,) * rank)
+
+    gut = _gut_injections(events, p, n_steps, h) if events.meal_mg.shape[0] else None
+    zero = jnp.zeros_like(like)
+    u_sc, u_start, E_met, E_met_start, E_ex, e_SI = None, zero, None, zero, None, None
+    if events.dose_mU.shape[0]:
+        absorbed = insulin_absorbed(events, p, grid(h / 2, n_steps + 1), repeated)
+        u_sc = jnp.diff(absorbed, axis=0) / h
+        if repeated:
+            first = insulin_absorbed(events, p, grid(0.0, 2), repeated)
+            u_start = (first[1] - first[0]) / h
+    if events.tablet_mg.shape[0]:
+
+        def amount(t: Array, at: Array, mg: Array) -> Array:
+            age = t - at
+            if repeated:
+                age = age - jnp.floor(age / DAY_MIN) * DAY_MIN
+                return (
+                    METFORMIN_F
+                    * mg
+                    * chains.depot_amount_periodic(age, METFORMIN_K_ABS, p.k_el[None], DAY_MIN)
+                )
+            return METFORMIN_F * mg * chains.depot_amount(age, METFORMIN_K_ABS, p.k_el[None])
+
+        level = _per_event(grid(-h / 2, n_steps + 1), (events.tablet_min, events.tablet_mg), amount, like)
+        effect = p.E_max[None] * level / (level + METFORMIN_C50)
+        E_met, E_met_start = effect[1:], effect[0]
+    if events.bout_intensity.shape[0]:
+        bouts = (events.bout_start, events.bout_end, events.bout_intensity)
+
+        def integral(t: Array, start: Array, end: Array, a: Array) -> Array:
+            inside = jnp.clip(t - start, 0.0, jnp.maximum(end - start, 0.0))
+            return a * (inside - TAU_EX_MIN * chains.bout_level(t, start, end, TAU_EX_MIN))
+
+        def slow(t: Array, start: Array, end: Array, a: Array) -> Array:
+            # two first-order stages in series: difference of their responses; after the bout each decays as an
+            # exponential, so all earlier equal days are a geometric series
+            def stage(tau: float) -> Array:
+                level = chains.bout_level(t, start, end, tau)
+                if repeated:
+                    level = level + chains.bout_level(t + DAY_MIN, start, end, tau) / -math.expm1(
+                        -DAY_MIN / tau
+                    )
+                return tau * level
+
+            return a * (stage(TAU_SLOW_MIN) - stage(TAU_EX_MIN)) / (TAU_SLOW_MIN - TAU_EX_MIN)
+
+        E_ex = p.g_ex[None] * jnp.diff(_per_event(grid(0.0, n_steps + 1), bouts, integral, like), axis=0) / h
+        e_SI = 1.0 + p.s_ex[None] * _per_event(grid(h, n_steps), bouts, slow, like)
+    return Drives(gut, u_sc, E_met, E_ex, e_SI, u_start, E_met_start)

@@ -1,0 +1,152 @@
+"""The only place that steps the equations: a diffrax solver, and its scan for the hot path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from twin.physiology.events import DayEvents, drives
+from twin.physiology.maternal import (
+    MaternalState,
+    StepCoefficients,
+    StepDrive,
+    Trajectory,
+    fasting_state,
+    slice_drives,
+    step,
+    vector_field,
+)
+from twin.physiology.parameters import MaternalParams
+
+STEP_MIN = 2.5  # error against the exact solution: docs/model/numerics.md
+DAY_STEPS = 576
+
+
+class Staggered(diffrax.AbstractSolver):
+    """The staggered semi-implicit step as a diffrax solver of fixed step `h` minutes.
+
+    args = (MaternalParams, StepCoefficients, scanned drives); the drive of a step is found from its start time.
+    """
+
+    h: float
+    term_structure: ClassVar[Any] = diffrax.AbstractTerm
+    interpolation_cls: ClassVar[Callable] = diffrax.LocalLinearInterpolation
+
+    def order(self, terms: Any) -> int:
+        return 2
+
+    def init(self, terms, t0, t1, y0, args):
+        return None
+
+    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
+        p, c, scanned = args
+        y1 = step(p, c, y0, _drive_at(scanned, t0, self.h))
+        return y1, None, {"y0": y0, "y1": y1}, None, diffrax.RESULTS.successful
+
+    def func(self, terms, t0, y0, args):
+        return terms.vf(t0, y0, args)
+
+
+def _drive_at(scanned: StepDrive, t_min: Array, h: float) -> StepDrive:
+    """The drive of the step that starts at `t_min`."""
+    k = jnp.round(t_min / h).astype(int)
+    return jax.tree.map(lambda a: a[k] if isinstance(a, jax.Array) else a, scanned)
+
+
+def _field(t_min: Array, y: MaternalState, args: Any) -> MaternalState:
+    p, c, scanned = args
+    return vector_field(t_min, y, (p, _drive_at(scanned, t_min, c.h)))
+
+
+def _split(scanned: StepDrive) -> tuple[list[Array], Callable[[list[Array]], StepDrive]]:
+    """Arrays to scan over, and how to put one step's slice back among the constants."""
+    leaves, tree = jax.tree.flatten(scanned)
+    moving = [i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
+
+    def join(parts: list[Array]) -> StepDrive:
+        full = list(leaves)
+        for i, part in zip(moving, parts, strict=True):
+            full[i] = part
+        return jax.tree.unflatten(tree, full)
+
+    return [leaves[i] for i in moving], join
+
+
+def simulate_day(
+    p: MaternalParams,
+    events: DayEvents,
+    *,
+    n_steps: int = DAY_STEPS,
+    h: float = STEP_MIN,
+    repeated: bool = True,
+    start: MaternalState | None = None,
+) -> Trajectory:
+    """Glucose over `n_steps` steps of `h` minutes from the fasting state (or `start`).
+
+    p : fields (*batch); events : fields (event, *batch); ones broadcast, ranks equal.
+    repeated : the same day went before for ever, so tablets, basal insulin and activity linger.
+    Returns : Trajectory, edges first; values made finite where `ok` is false.
+    """
+    d = drives(events, p, n_steps, h, repeated=repeated)
+    c = StepCoefficients.of(p, h)
+    y0 = fasting_state(p, d.E_met_start, d.u_sc_start) if start is None else start
+    batch = jnp.broadcast_shapes(
+        *(x.shape for x in jax.tree.leaves(p)), *(e.shape[1:] for e in jax.tree.leaves(events))
+    )
+    y0 = jax.tree.map(lambda x: jnp.broadcast_to(x, batch), y0)
+    xs, join = _split(slice_drives(d))
+
+    def advance(y: MaternalState, parts: list[Array]) -> tuple[MaternalState, tuple[Array, Array]]:
+        y = step(p, c, y, join(parts))
+        return y, (y.G, y.IG)
+
+    end, (G, IG) = jax.lax.scan(advance, y0, xs, length=n_steps)
+    G = jnp.concatenate([y0.G[None], G])
+    IG = jnp.concatenate([y0.IG[None], IG])
+    ok = jnp.isfinite(G).all(axis=0)
+    return Trajectory(jnp.where(ok[None], G, 1.0), jnp.where(ok[None], IG, 1.0), end, ok)
+
+
+def diffrax_day(
+    p: MaternalParams, events: DayEvents, *, n_steps: int = DAY_STEPS, h: float = STEP_MIN
+) -> Array:
+    """The same day through `diffrax.diffeqsolve` with the `Staggered` solver: glucose at the edges, mg/dL."""
+    d = drives(events, p, n_steps, h, repeated=True)
+    y0 = fasting_state(p, d.E_met_start, d.u_sc_start)
+    batch = jnp.broadcast_shapes(
+        *(x.shape for x in jax.tree.leaves(p)), *(e.shape[1:] for e in jax.tree.leaves(events))
+    )
+    y0 = jax.tree.map(lambda x: jnp.broadcast_to(x, batch), y0)
+    edges = jnp.asarray(np.arange(n_steps + 1) * h)
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(_field),  # type: ignore[arg-type]
+        Staggered(h),
+        t0=0.0,
+        t1=n_steps * h,
+        dt0=None,
+        y0=y0,
+        args=(p, StepCoefficients.of(p, h), slice_drives(d)),
+        stepsize_controller=diffrax.StepTo(edges),
+        saveat=diffrax.SaveAt(ts=edges),
+        max_steps=n_steps + 1,
+        throw=False,
+    )
+    assert solution.ys is not None
+    return solution.ys.G
+
+
+def glucose_at(trajectory: Array, t_min: Array, h: float = STEP_MIN) -> Array:
+    """Linear interpolation of (edge, *batch) values at `t_min`, (reading,), for every batch member.
+
+    Returns (reading, *batch).
+    """
+    at = jnp.clip(t_min / h, 0.0, trajectory.shape[0] - 1.0)
+    low = jnp.minimum(jnp.floor(at).astype(int), trajectory.shape[0] - 2)
+    weight = (at - low).reshape(at.shape + (1,) * (trajectory.ndim - 1))
+    return trajectory[low] * (1.0 - weight) + trajectory[low + 1] * weight
