@@ -121,7 +121,7 @@ def _lines(text: str, file_name: str, name: str) -> Iterator[Entry | RecordIssue
                 raise ValueError("not a FHIR resource")
         except (ValueError, RecursionError):
             issues.append(
-                RecordIssue(source, "not-json", "the line is not a FHIR resource in JSON. Line not used.")
+                RecordIssue(source, "bad-line", "the line is not a FHIR resource in JSON. Line not used.")
             )
             continue
         found = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 import numpy as np
@@ -167,6 +167,11 @@ def _newest_weight(facts: PregnancyFacts, weights: pd.DataFrame) -> PregnancyFac
 
 
 def last_observation(record: PatientRecord) -> datetime | None:
-    """Wall clock of the newest row of any table (a birth is not an observation); None for an empty record."""
+    """Wall clock of the newest row of any table; without rows the newest day a statement was made (the birth
+    is neither); None for an empty record."""
     newest = [getattr(record, name)["time_local"].max() for name in COLUMNS if len(getattr(record, name))]
-    return max(newest).to_pydatetime() if newest else None
+    if newest:
+        return max(newest).to_pydatetime()
+    birth = ("delivery_day", "birth_weight_g", "newborn_sex")
+    days = [s.known_on for s in record.history if s.known_on is not None and s.name not in birth]
+    return datetime.combine(max(days), time(12)) if days else None

@@ -10,7 +10,7 @@ import pandas as pd
 from twin import schema
 from twin.errors import TwinError
 from twin.record.plausibility import EFW_FIRST_DAY, SIZE_RATIO, limits, typical_size
-from twin.record.tables import COLUMNS, RecordIssue
+from twin.record.tables import COLUMNS, RecordIssue, empty_table
 
 _WORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("glucose", "kind"): schema.GLUCOSE_KINDS,
@@ -76,6 +76,8 @@ def validate_table(name: str, df: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Rec
         raise TwinError(
             "bad-table", f"table {name!r} has no columns {unknown}; it has {list(COLUMNS[name])}."
         )
+    if df.empty:
+        return empty_table(name), ()
     sieve = _Sieve(_with_all_columns(name, df))
     _types(sieve, name)
     _words(sieve, name)

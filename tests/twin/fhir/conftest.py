@@ -17,12 +17,12 @@ def quantity(value: Any, unit: str, **more: Any) -> dict[str, Any]:
     return {"value": value, "unit": unit, "system": UCUM, "code": unit} | more
 
 
-def observation(code: str, when: str | None = "2026-09-14T07:30:00+02:00", **more: Any) -> dict[str, Any]:
+def observation(loinc: str, when: str | None = "2026-09-14T07:30:00+02:00", /, **more: Any) -> dict[str, Any]:
     """An Observation of the mother with a LOINC code; `more` adds or replaces elements, None removes one."""
     out: dict[str, Any] = {
         "resourceType": "Observation",
         "status": "final",
-        "code": {"coding": [{"system": LOINC, "code": code}]},
+        "code": {"coding": [{"system": LOINC, "code": loinc}]},
         "subject": MOTHER,
     }
     if when is not None:

@@ -1,0 +1,110 @@
+"""`risk.json` as FHIR: valid R4B, the numbers unchanged, nothing written twice, nothing withheld written."""
+
+import copy
+import json
+
+import pytest
+from fhir.resources.R4B import get_fhir_model_class
+
+from twin.fhir import risk_assessment_bundle
+
+RISK = {
+    "schema": "gdm-twin/risk/1",
+    "patient": "p-0123456789abcdef",
+    "as_of": "2026-11-02",
+    "gestational_day": 231,
+    "scope": {"status": "partial", "reasons": ["dated-by-late-biometry"], "withheld": ["lga_90", "sga_10"]},
+    "growth_standard": "hadlock1991",
+    "lga_reference": "intergrowth21_newborn",
+    "data": {
+        "glucose_readings": 388,
+        "scans": 3,
+        "newest_glucose_age_days": 0.4,
+        "newest_scan_age_days": None,
+    },
+    "calibration": {"method": "laplace"},
+    "scenarios": [
+        {
+            "name": name,
+            "treatment_strategy": "diet, titrated by site protocol",
+            "delivery_assumption": "site policy, median 39+1",
+            "outcomes": [
+                {"outcome": "macrosomia_4000", "probability": p, "low": 0.17, "high": 0.30},
+                {"outcome": "macrosomia_4500", "probability": 0.04, "low": 0.02, "high": 0.07},
+                {"outcome": "lga_90", "probability": 0.31, "low": 0.2, "high": 0.4},
+                {"outcome": "ac_90_at_36w", "probability": 0.2},
+            ],
+        }
+        for name, p in (("as_now", 0.23), ("untreated", 0.28))
+    ],
+    "provenance": {"code_version": "0.1.0", "prior_id": "prior-1", "input_sha256": "ab" * 32, "seed": 7},
+}
+
+
+def test_every_resource_is_valid_and_the_bundle_too():
+    bundle = risk_assessment_bundle(RISK)
+    json.dumps(bundle)
+    get_fhir_model_class("Bundle").model_validate(bundle)
+    kinds = [e["resource"]["resourceType"] for e in bundle["entry"]]
+    assert kinds == ["Device", "RiskAssessment", "RiskAssessment", "Provenance"]
+    for entry in bundle["entry"]:
+        get_fhir_model_class(entry["resource"]["resourceType"]).model_validate(entry["resource"])
+
+
+def test_probabilities_and_ranges_are_those_of_the_document():
+    assessment = risk_assessment_bundle(RISK)["entry"][1]["resource"]
+    assert assessment["status"] == "preliminary"
+    outcomes = {p["outcome"]["coding"][0]["code"]: p for p in assessment["prediction"]}
+    assert set(outcomes) == {"macrosomia_4000", "macrosomia_4500", "ac_90_at_36w"}, "withheld is not written"
+    first = outcomes["macrosomia_4000"]
+    assert first["probabilityDecimal"] == 0.23
+    assert [x["valueDecimal"] for x in first["extension"][0]["extension"]] == [0.17, 0.30]
+    assert "extension" not in outcomes["ac_90_at_36w"]
+    text = json.dumps(assessment)
+    assert "diet, titrated by site protocol" in text and "not validated for clinical use" in text
+    assert "None" not in text
+
+
+def test_a_repeated_run_writes_nothing_twice():
+    first, again = risk_assessment_bundle(RISK), risk_assessment_bundle(copy.deepcopy(RISK))
+    assert first == again
+    assert all("ifNoneExist" in e["request"] for e in first["entry"][:3])
+    other = risk_assessment_bundle(RISK | {"as_of": "2026-11-03"})
+    assert other["entry"][1]["fullUrl"] != first["entry"][1]["fullUrl"]
+    assert other["entry"][0]["fullUrl"] == first["entry"][0]["fullUrl"], (
+        "the same software is the same device"
+    )
+
+
+def test_provenance_points_at_everything_written():
+    bundle = risk_assessment_bundle(RISK)
+    provenance = bundle["entry"][-1]["resource"]
+    written = {e["fullUrl"] for e in bundle["entry"] if e["resource"]["resourceType"] == "RiskAssessment"}
+    assert {t["reference"] for t in provenance["target"]} == written
+    assert provenance["entity"][0]["what"]["identifier"]["value"] == "ab" * 32
+
+
+@pytest.mark.parametrize("value", [1.31, -0.1, float("nan")])
+def test_a_probability_outside_zero_to_one_is_refused(value):
+    bad = copy.deepcopy(RISK)
+    bad["scenarios"][0]["outcomes"][0]["probability"] = value
+    with pytest.raises(ValueError, match="outside 0 to 1"):
+        risk_assessment_bundle(bad)
+
+
+def test_a_refused_pregnancy_carries_its_reasons_and_no_prediction():
+    refused = RISK | {"scope": {"status": "refused", "reasons": ["multiple-fetuses"]}, "scenarios": []}
+    bundle = risk_assessment_bundle(refused)
+    get_fhir_model_class("Bundle").model_validate(bundle)
+    assessment = bundle["entry"][1]["resource"]
+    assert not assessment.get("prediction") and "multiple-fetuses" in json.dumps(assessment)
+
+
+def test_an_as_of_time_without_offset_is_written_as_a_date():
+    for as_of, written in (
+        ("2026-11-02T08:00:00", "2026-11-02"),
+        ("2026-11-02T08:00:00+01:00", "2026-11-02T08:00:00+01:00"),
+    ):
+        bundle = risk_assessment_bundle(RISK | {"as_of": as_of})
+        assert bundle["entry"][1]["resource"]["occurrenceDateTime"] == written
+        get_fhir_model_class("Bundle").model_validate(bundle)
