@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -193,10 +194,25 @@ def log_joint(prior: Prior, data: WomanData, z: Array) -> Array:
     return jnp.where(predictions.ok & jnp.isfinite(total), total, -jnp.inf)
 
 
-def pregnancy_model(prior: Prior, data: WomanData) -> None:
-    """The numpyro model. Sites: `z`, and one factor per kind of reading."""
-    z = numpyro.sample("z", dist.Normal(0.0, 1.0).expand([prior.size(data)]).to_event(1))
+@functools.partial(jax.jit, static_argnames="prior")
+def pointwise(prior: Prior, data: WomanData, z: Array) -> dict[str, Array]:
+    """Log density of every reading by kind, (reading, draw), and the log joint `lp`, (draw,)."""
     predictions = predict(prior, data, z)
+    each = {name: block.pointwise() for name, block in predictions.blocks.items()}
+    lp = jnp.sum(dist.Normal(0.0, 1.0).log_prob(z), axis=0)
+    for values in each.values():
+        lp = lp + jnp.sum(values, axis=0)
+    return each | {"lp": lp}
+
+
+def observe(predictions: Predictions) -> None:
+    """The likelihood as numpyro factors, one per kind of reading; a failed solve is impossible."""
     numpyro.factor("solver_ok", jnp.where(predictions.ok, 0.0, -jnp.inf))
     for name, block in predictions.blocks.items():
         numpyro.factor(name, block.log_likelihood())
+
+
+def pregnancy_model(prior: Prior, data: WomanData) -> None:
+    """The numpyro model. Sites: `z`, and one factor per kind of reading."""
+    z = numpyro.sample("z", dist.Normal(0.0, 1.0).expand([prior.size(data)]).to_event(1))
+    observe(predict(prior, data, z))

@@ -132,10 +132,14 @@ class Block(NamedTuple):
     loc: Array
     scale: Array
 
+    def pointwise(self) -> Array:
+        """Log density of each reading, 0 for padding, (reading, *batch)."""
+        each = self.error.log_density(self.value, self.censor, self.loc, self.scale)
+        return jnp.where(self.mask, each, 0.0)
+
     def log_likelihood(self) -> Array:
         """Summed over readings, (*batch)."""
-        each = self.error.log_density(self.value, self.censor, self.loc, self.scale)
-        return jnp.sum(jnp.where(self.mask, each, 0.0), axis=0)
+        return jnp.sum(self.pointwise(), axis=0)
 
 
 def spot_scale(loc: Array, day_cv: Array) -> Array:

@@ -1,0 +1,17 @@
+"""Posterior draws carried to birth under scenarios: a dataset with named dimensions."""
+
+from twin.forecast.delivery import DeliveryPolicy, delivery_days, spontaneous_day, week_day
+from twin.forecast.ensemble import BIRTH_RESIDUAL_SD
+from twin.forecast.plan import ScenarioPlan
+from twin.forecast.run import Forecast, run
+
+__all__ = [
+    "BIRTH_RESIDUAL_SD",
+    "DeliveryPolicy",
+    "Forecast",
+    "ScenarioPlan",
+    "delivery_days",
+    "run",
+    "spontaneous_day",
+    "week_day",
+]

@@ -1,0 +1,266 @@
+"""The ensemble: posterior draws carried to birth under each scenario, (scenario, draw) on the trailing axes.
+
+Weeks are stepped one at a time because a titrated dose depends on last week's glucose. Draws, growth noise,
+birth noise and delivery noise are shared by all scenarios, so differences between them are sharp.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from twin.encode import WomanData
+from twin.forecast.plan import TITRATION_DOWN, TITRATION_LOW_MG_DL, TITRATION_UP
+from twin.inference.model import plan_for
+from twin.inference.priors import Prior, deviations, n_deviations, unpack
+from twin.physiology.coupled import course, power_mean, recorded_edges
+from twin.physiology.events import DayEvents
+from twin.physiology.fetus import (
+    FIRST_WEEK,
+    GLUCOSE_FROM_WEEK,
+    FetusState,
+    Growth,
+    grow,
+    latent_ln_biometry,
+    masses_at,
+    table_weight,
+)
+from twin.physiology.pregnancy import (
+    PLACENTA_EXPONENT,
+    TEST_WEEK,
+    at_weeks,
+    beta_cell_ratio,
+    sensitivity_ratio,
+)
+from twin.physiology.simulate import STEP_MIN, simulate_day
+
+FIRST_DAY, LAST_DAY = 140, 300  # days written to forecast.nc
+END_WEEK = 43
+BIRTH_RESIDUAL_SD = (
+    0.06  # size to weight at birth: Sydney, 523 births (MODEL 2.3 has 2 % of weighing error only)
+)
+LOW_MG_DL, HIGH_MG_DL = 63.0, 140.0  # [B-TX-04]
+FASTING_MIN = 150.0  # 06:30, minutes since 04:00
+AFTER_DOSE_MIN = 75.0  # about an hour after the meal a rapid dose belongs to
+
+
+class Ensemble(NamedTuple):
+    """Arrays of the forecast, float32. Days FIRST_DAY..LAST_DAY; (scenario, draw, day) unless said."""
+
+    lean_g: Array
+    fat_g: Array
+    ln_measures: Array  # (scenario, draw, measure, day)
+    mean_glucose: Array
+    time_in_range: Array
+    hours_low: Array
+    insulin_sensitivity: Array  # (draw, day)
+    beta_cell: Array  # (draw, day)
+    daily_insulin_U: Array  # (scenario, draw, day)
+
+
+def future_edges(as_of_week: float) -> np.ndarray:
+    """Edges from now to END_WEEK in recorded weeks, padded by empty cells to a bucket of four."""
+    weeks = np.arange(math.floor(as_of_week) + 1, END_WEEK + 1, dtype=float)
+    edges = np.concatenate([[as_of_week], weeks])
+    size = 4 * math.ceil((len(edges) - 1) / 4)
+    return np.concatenate([edges, np.full(size + 1 - len(edges), float(END_WEEK))])
+
+
+def _glucose_summary(G: Array) -> tuple[Array, Array, Array]:
+    inside = (G[:-1] >= LOW_MG_DL) & (G[:-1] <= HIGH_MG_DL)
+    low = G[:-1] < LOW_MG_DL
+    return (
+        jnp.mean(G[:-1], axis=0),
+        jnp.mean(inside, axis=0, dtype=G.dtype),
+        24.0 * jnp.mean(low, axis=0, dtype=G.dtype),
+    )
+
+
+def _titrate(
+    factor: Array, events: DayEvents, G: Array, titrated: Array, targets: tuple[float, float]
+) -> Array:
+    """Next week's dose factors: basal by the fasting value, rapid and regular by the value after their meal."""
+    fasting = G[round(FASTING_MIN / STEP_MIN)]
+    at = jnp.clip((events.dose_min + AFTER_DOSE_MIN) / STEP_MIN, 0, G.shape[0] - 1).astype(int)
+    at = jnp.broadcast_to(at, factor.shape)
+    after = jnp.take_along_axis(G, at, axis=0)
+    prandial = events.dose_tau < 120.0
+    value = jnp.where(prandial, after, fasting[None])
+    target = jnp.where(prandial, targets[1], targets[0])
+    change = jnp.where(
+        value > target, TITRATION_UP, jnp.where(value < TITRATION_LOW_MG_DL, TITRATION_DOWN, 1.0)
+    )
+    return jnp.where(titrated[None], jnp.clip(factor * change, 0.2, 12.0), factor)
+
+
+class Future(NamedTuple):
+    """What the scenarios share and where they differ, ready for the ensemble."""
+
+    events: DayEvents  # (event, scenario, 1)
+    titrated: Array  # (scenario, 1), bool
+    edges: Array  # (cell + 1,), recorded weeks from now on
+    weight_kg: Array  # (cell,)
+    reference: Array  # (cell,), exposure of the reference woman, mg/dL
+
+
+def _continue(
+    latents_now: FetusState,
+    p: MaternalParams,
+    g: PregnancyParams,
+    fetus: FetalParams,
+    xi: Array,
+    shift: Array,
+    future: Future,
+    data: WomanData,
+    targets: tuple[float, float],
+) -> tuple[Growth, dict[str, Array]]:
+    """Step the weeks from now on. Parameters (1, draw); returns cell-first arrays (cell, scenario, draw)."""
+    n = future.weight_kg.shape[0]
+    edges = future.edges[:, None, None] + shift[None]  # true weeks
+    recorded_mid = 0.5 * (future.edges[1:] + future.edges[:-1])[:, None, None]
+    ones = jnp.ones_like(recorded_mid)
+    weekly = at_weeks(p, g, recorded_mid, ones, future.weight_kg[:, None, None])
+    weekly = jax.tree.map(lambda v: jnp.broadcast_to(v, (n, *v.shape[1:])), weekly)
+    mass_28 = table_weight(data.table, jnp.asarray(TEST_WEEK)).astype(ones.dtype)
+    grown = table_weight(data.table, 0.5 * (edges[1:] + edges[:-1])) / table_weight(data.table, edges[:-1])
+    batch = (future.titrated.shape[0], shift.shape[1])
+
+    def week(
+        carry: tuple[FetusState, Array], cell: tuple
+    ) -> tuple[tuple[FetusState, Array], dict[str, Array]]:
+        state, factor = carry
+        params, pair, growth_ratio, ref, deviation = cell
+        mass = (state.L + state.F) * growth_ratio / mass_28
+        params = dataclasses.replace(params, U_fp=params.U_fp * mass**PLACENTA_EXPONENT)
+        events = dataclasses.replace(future.events, dose_mU=future.events.dose_mU * factor)
+        G = simulate_day(params, events).G
+        x = jnp.log(power_mean(G) / ref)
+        grew = grow(fetus, state, pair, x[None], deviation[None], data.table)
+        mean, inside, low = _glucose_summary(G)
+        out = {
+            "lean": grew.lean_factor[0],
+            "fat": grew.fat_factor[0],
+            "L": grew.edges.L[1],
+            "F": grew.edges.F[1],
+            "J": grew.edges.J[1],
+            "mean": mean,
+            "inside": inside,
+            "low": low,
+            "insulin": jnp.sum(events.dose_mU, axis=0) / 1000.0 * jnp.ones(batch, dtype=mean.dtype),
+        }
+        end = FetusState(*(s[1] for s in grew.edges))
+        return (end, _titrate(factor, events, G, future.titrated, targets)), out
+
+    start = FetusState(*(jnp.broadcast_to(s, batch) for s in latents_now))
+    factor = jnp.ones((future.events.dose_mU.shape[0], *batch), dtype=shift.dtype)
+    pairs = jnp.stack([edges[:-1], edges[1:]], axis=1)
+    cells = (weekly, pairs, grown, future.reference, xi)
+    _, out = jax.lax.scan(week, (start, factor), cells, length=n)
+
+    def with_start(first: Array, rest: Array) -> Array:
+        return jnp.concatenate([first[None], rest])
+
+    states = FetusState(*(with_start(getattr(start, k), out[k]) for k in ("L", "F", "J")))
+    return Growth(states, out["lean"], out["fat"]), out
+
+
+@functools.partial(jax.jit, static_argnames=("prior", "targets"))
+def run_ensemble(
+    prior: Prior, data: WomanData, z: Array, fresh: Array, future: Future, targets: tuple[float, float]
+) -> Ensemble:
+    """Carry draws to END_WEEK under each scenario.
+
+    z : posterior draws, (latent, draw). fresh : noise of growth still to come, (xi beyond the data, draw).
+    targets : fasting and 1-h target, mg/dL, of the titration.
+    """
+    as_of_week = future.edges[0]
+    here = jnp.floor(as_of_week).astype(int) - FIRST_WEEK  # cell that holds now
+    z = z[:, None, :]  # (latent, 1, draw): the scenario axis comes before the draw
+    latents = unpack(prior, data, z)
+    start, n_xi = len(prior.latents), n_deviations(data)
+    all_xi = jnp.concatenate([z[start : start + n_xi], fresh[:, None, :]])
+    xi = deviations(all_xi, 2 * all_xi.shape[0])
+    shift = latents.dating_shift_weeks
+    past = course(
+        latents.maternal,
+        latents.pregnancy,
+        latents.fetus,
+        plan_for(data, latents, 2),
+        xi[: data.n_cells],
+        shift,
+        data.reference_exposure,
+        data.table,
+    )
+    past_edges = recorded_edges(data.n_cells, shift.dtype, 2) + shift[None]
+    now = as_of_week + shift[None]
+    L, F = masses_at(latents.fetus, past.growth, past_edges, here[None], now, data.table)
+    lived = as_of_week - (FIRST_WEEK + here)
+    x_here = past.exposure[here]
+    J = x_here + (past.growth.edges.J[here] - x_here) * jnp.exp(-lived / latents.fetus.tau_I)
+    cells = jnp.clip(jnp.floor(future.edges[:-1]).astype(int) - FIRST_WEEK, 0, xi.shape[0] - 1)
+    slots = jnp.arange(future.events.meal_mg.shape[0])
+    meal_factor = latents.meal_factor[jnp.minimum(slots, latents.meal_factor.shape[0] - 1)]
+    events = dataclasses.replace(future.events, meal_mg=future.events.meal_mg * meal_factor)
+    growth, out = _continue(
+        FetusState(L[0], F[0], J),
+        latents.maternal,
+        latents.pregnancy,
+        latents.fetus,
+        xi[cells],
+        shift,
+        future._replace(events=events),
+        data,
+        targets,
+    )
+
+    days = jnp.arange(FIRST_DAY, LAST_DAY + 1)
+    week = (days / 7.0).astype(shift.dtype)
+    past_cell = jnp.clip(jnp.floor(week).astype(int) - FIRST_WEEK, 0, data.n_cells - 1)
+    next_cell = jnp.clip(
+        jnp.searchsorted(future.edges, week, side="right") - 1, 0, future.weight_kg.shape[0] - 1
+    )
+    is_past = (week < as_of_week)[:, None, None]
+    true_week = week[:, None, None] + shift[None]
+    future_edges_true = future.edges[:, None, None] + shift[None]
+    before = masses_at(latents.fetus, past.growth, past_edges, past_cell, true_week, data.table)
+    after = masses_at(latents.fetus, growth, future_edges_true, next_cell, true_week, data.table)
+    lean, fat = (jnp.where(is_past, b, a) for b, a in zip(before, after, strict=True))
+    measures = latent_ln_biometry(lean, fat, true_week, latents.fetus.q_scale[None], data.table)
+
+    glucose_cell = jnp.clip(jnp.floor(week).astype(int) - GLUCOSE_FROM_WEEK, 0, past.days.G.shape[1] - 1)
+    summary = _glucose_summary(past.days.G)
+    series = [
+        jnp.where(is_past, old[glucose_cell], new[next_cell])
+        for old, new in zip(summary, (out["mean"], out["inside"], out["low"]), strict=True)
+    ]
+    now_insulin = jnp.sum(future.events.dose_mU, axis=0)[None] / 1000.0
+    insulin = jnp.where(is_past, now_insulin, out["insulin"][next_cell])
+    g = jax.tree.map(lambda v: v[None], latents.pregnancy)
+    test = jnp.full((1, 1, 1), TEST_WEEK, dtype=shift.dtype)
+    w = week[:, None, None]
+    S_I = latents.maternal.S_I[None] * sensitivity_ratio(g, w) / sensitivity_ratio(g, test)
+    b = beta_cell_ratio(g, jnp.concatenate([w, test]))
+    B = latents.maternal.B[None] * b[:-1] / b[-1:]
+
+    def days_last(x: Array) -> Array:
+        return jnp.moveaxis(x, 0, -1)
+
+    mean, inside, low = (days_last(v) for v in series)
+    return Ensemble(
+        lean_g=days_last(lean),
+        fat_g=days_last(fat),
+        ln_measures=jnp.moveaxis(measures, (0, 1), (2, 3)),
+        mean_glucose=mean,
+        time_in_range=inside,
+        hours_low=low,
+        insulin_sensitivity=days_last(S_I)[0],
+        beta_cell=days_last(B)[0],
+        daily_insulin_U=days_last(insulin),
+    )

@@ -1,0 +1,173 @@
+"""From a posterior to forecast.nc: scenarios side by side with common random numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from twin import __version__
+from twin.encode import events_of, weight_by_week
+from twin.forecast.delivery import delivery_days
+from twin.forecast.ensemble import (
+    BIRTH_RESIDUAL_SD,
+    FIRST_DAY,
+    LAST_DAY,
+    Ensemble,
+    Future,
+    future_edges,
+    run_ensemble,
+)
+from twin.forecast.plan import ScenarioPlan
+from twin.inference.calibrate import Posterior
+from twin.inference.priors import XI_CELLS
+from twin.physiology.coupled import reference_exposure
+from twin.physiology.fetus import FIRST_WEEK, GLUCOSE_FROM_WEEK, LAST_WEEK, MEASURES
+from twin.record import PatientRecord
+from twin.schema import FORECAST_SCALARS, FORECAST_SERIES
+from twin.settings import SiteSettings
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The dataset, and what the risk needs beside it: the draws behind it and the delivery noise."""
+
+    dataset: xr.Dataset
+    z: np.ndarray  # (latent, draw)
+    delivery_uniform: np.ndarray  # (draw,)
+    hours_low: xr.DataArray  # (scenario, draw, gestational_day), hours a day below 63 mg/dL
+    daily_insulin_U: xr.DataArray
+
+
+def _future(record: PatientRecord, as_of_day: float, plans: list[ScenarioPlan], standard: str) -> Future:
+    edges = future_edges(as_of_day / 7.0)
+    mid = 0.5 * (edges[1:] + edges[:-1])
+    reference = reference_exposure(standard)
+    weeks = np.arange(GLUCOSE_FROM_WEEK, GLUCOSE_FROM_WEEK + len(reference)) + 0.5
+    events = jax.tree.map(lambda x: x[..., None], events_of([p.pattern for p in plans]))
+    return Future(
+        events=events,
+        titrated=jnp.asarray([p.titrated for p in plans])[:, None],
+        edges=jnp.asarray(edges),
+        weight_kg=jnp.asarray(weight_by_week(record, mid)),
+        reference=jnp.asarray(np.interp(mid, weeks, reference)),
+    )
+
+
+def single(tree: Any) -> Any:
+    """Forecasts run in float32 (difference to float64 below 3e-4 mg/dL over 14 days, DESIGN 5)."""
+    return jax.tree.map(
+        lambda x: x.astype(jnp.float32) if jnp.issubdtype(jnp.asarray(x).dtype, jnp.floating) else x, tree
+    )
+
+
+def run(
+    key: jax.Array,
+    posterior: Posterior,
+    record: PatientRecord,
+    plans: list[ScenarioPlan],
+    *,
+    draws: int = 500,
+    settings: SiteSettings | None = None,
+    seed: int = 0,
+) -> Forecast:
+    """Forecast every scenario from the posterior's day to birth.
+
+    Draws are resampled from the posterior's weights; the same draws, growth noise, birth residual and delivery
+    noise serve every scenario. Returns the dataset of DESIGN section 4.
+    """
+    settings = settings or SiteSettings()
+    k_pick, k_xi, k_birth, k_delivery = jax.random.split(key, 4)
+    z = posterior.draws(k_pick, draws)
+    data = single(posterior.data)
+    n_beyond = -(-(LAST_WEEK - FIRST_WEEK) // XI_CELLS) - -(-posterior.data.n_cells // XI_CELLS)
+    fresh = jax.random.normal(k_xi, (n_beyond, draws), dtype=jnp.float32)
+    future = single(_future(record, posterior.as_of_day, plans, posterior.standard))
+    targets = (settings.fasting_target_mg_dl, settings.one_hour_target_mg_dl)
+    out = run_ensemble(posterior.prior, data, jnp.asarray(z, dtype=jnp.float32), fresh, future, targets)
+    uniform = jax.random.uniform(k_delivery, (draws,), minval=1e-5, maxval=1.0 - 1e-5)
+    day = np.stack([np.asarray(delivery_days(uniform, p.delivery, posterior.as_of_day)) for p in plans])
+    residual = np.asarray(jax.random.normal(k_birth, (draws,)))
+    return _as_forecast(out, day, residual, np.asarray(uniform), z, plans, posterior, seed)
+
+
+def _as_forecast(
+    out: Ensemble,
+    delivery: np.ndarray,
+    residual: np.ndarray,
+    uniform: np.ndarray,
+    z: np.ndarray,
+    plans: list[ScenarioPlan],
+    posterior: Posterior,
+    seed: int,
+) -> Forecast:
+    n_scenarios, n_draws = delivery.shape
+    shape = (n_scenarios, n_draws, LAST_DAY - FIRST_DAY + 1)
+    weight = np.asarray(out.lean_g + out.fat_g)
+    own = np.asarray(posterior.shape_deviations(z))  # (measure, draw)
+    measures = np.exp(np.asarray(out.ln_measures) + np.moveaxis(own, 0, 1)[None, :, :, None])
+    column = np.clip(delivery.astype(int) - FIRST_DAY, 0, shape[2] - 1)
+    at_birth = np.take_along_axis(weight, column[..., None], axis=2)[..., 0]
+    series = {
+        "fetal_weight_g": weight,
+        "fetal_lean_g": np.asarray(out.lean_g),
+        "fetal_fat_g": np.asarray(out.fat_g),
+        **{q: measures[:, :, i] for i, q in enumerate(MEASURES)},
+        "mean_glucose_mg_dl": np.asarray(out.mean_glucose),
+        "time_in_range": np.asarray(out.time_in_range),
+        "insulin_sensitivity": np.asarray(out.insulin_sensitivity)[None],
+        "beta_cell_function": np.asarray(out.beta_cell)[None],
+    }
+    dims = ("scenario", "draw", "gestational_day")
+    variables = {
+        name: (
+            dims,
+            np.broadcast_to(series[name], shape).astype(np.float32),
+            {"units": unit, "long_name": text},
+        )
+        for name, (unit, text) in FORECAST_SERIES.items()
+    }
+    scalars = {
+        "birth_weight_g": at_birth * np.exp(BIRTH_RESIDUAL_SD * residual)[None],
+        "delivery_day": delivery,
+    }
+    for name, (unit, text) in FORECAST_SCALARS.items():
+        variables[name] = (
+            ("scenario", "draw"),
+            scalars[name].astype(np.float32),
+            {"units": unit, "long_name": text},
+        )
+    coords = {
+        "scenario": [p.name for p in plans],
+        "draw": np.arange(n_draws),
+        "gestational_day": ("gestational_day", np.arange(FIRST_DAY, LAST_DAY + 1), {"units": "d"}),
+    }
+    attrs = {
+        "posterior_id": posterior.id,
+        "code_version": __version__,
+        "prior_id": posterior.prior.id,
+        "growth_standard": posterior.standard,
+        "seed": seed,
+        "as_of_day": float(posterior.as_of_day),
+    }
+    dataset = xr.Dataset(variables, coords=coords, attrs=attrs)
+
+    def aside(values: np.ndarray) -> xr.DataArray:
+        full = np.broadcast_to(values, shape).astype(np.float32)
+        return xr.DataArray(
+            full,
+            dims=dims,
+            coords={
+                "scenario": coords["scenario"],
+                "draw": coords["draw"],
+                "gestational_day": dataset["gestational_day"],
+            },
+        )
+
+    return Forecast(
+        dataset, z, uniform, aside(np.asarray(out.hours_low)), aside(np.asarray(out.daily_insulin_U))
+    )
