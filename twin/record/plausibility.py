@@ -18,6 +18,8 @@ SIZE_RATIO = {
     "fl_mm": (0.4, 1.8),
     "efw_g": (0.2, 3.0),
 }
+#: ... and so is one this many SD from it [C-STD-03..06]: a wrong column, another fetus, or wrong dating
+SIZE_SD = 6.0
 #: 10th centile of a normal distribution
 Z10 = -1.2815515655446004
 #: SD of ln fetal weight about Hadlock's curve [C-STD-02]
@@ -49,6 +51,13 @@ def typical_size(quantity: str, gestational_day: np.ndarray) -> np.ndarray:
     NaN outside 14 to 44 weeks. Weeks 40 to 44 keep the 40-week value: this serves plausibility, not growth.
     """
     return _interpolate(quantity, gestational_day)
+
+
+def typical_sd(quantity: str, gestational_day: np.ndarray) -> np.ndarray:
+    """SD of a biometric quantity at `gestational_day` (any shape), mm; NaN for `efw_g`, as in `typical_size`."""
+    if quantity == "efw_g":
+        return np.full(np.shape(gestational_day), np.nan)
+    return _interpolate(quantity.replace("_mm", "_sd"), gestational_day)
 
 
 def tenth_centile(quantity: str, gestational_day: float) -> float:

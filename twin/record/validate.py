@@ -9,7 +9,7 @@ import pandas as pd
 
 from twin import schema
 from twin.errors import TwinError
-from twin.record.plausibility import EFW_FIRST_DAY, SIZE_RATIO, limits, typical_size
+from twin.record.plausibility import EFW_FIRST_DAY, SIZE_RATIO, SIZE_SD, limits, typical_sd, typical_size
 from twin.record.tables import COLUMNS, RecordIssue, empty_table
 
 _WORDS: dict[tuple[str, str], tuple[str, ...]] = {
@@ -208,10 +208,12 @@ def _sizes(sieve: _Sieve) -> None:
     outside = pd.Series(False, index=df.index)
     for quantity, (low, high) in SIZE_RATIO.items():
         of_it = (df["quantity"] == quantity) & df["gestational_day"].notna()
-        ratio[of_it] = df.loc[of_it, "value"] / typical_size(
-            quantity, df.loc[of_it, "gestational_day"].to_numpy()
-        )
+        day = df.loc[of_it, "gestational_day"].to_numpy()
+        typical = typical_size(quantity, day)
+        ratio[of_it] = df.loc[of_it, "value"] / typical
+        z = (df.loc[of_it, "value"] - typical) / typical_sd(quantity, day)
         outside |= of_it & ratio.notna() & ~ratio.between(low, high)
+        outside[of_it] |= z.abs() > SIZE_SD
 
     def say(row: pd.Series) -> str:
         r = float(row["_ratio"])
