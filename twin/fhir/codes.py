@@ -129,3 +129,26 @@ def _dihedral(a: int, b: int) -> int:
     if a < 5:
         return (a + b) % 5 if b < 5 else 5 + (a + b) % 5
     return 5 + (a - b) % 5 if b < 5 else (a - b) % 5
+
+
+def markdown_table() -> str:
+    """The code table as Markdown, for docs/reference/fhir_mapping.md."""
+    lines = ["| concept | read as | codes | source |", "|---|---|---|---|"]
+    names = {LOINC: "LOINC", SNOMED: "SNOMED", OWN: "own"}
+    for concept in dict.fromkeys(c.concept for c in code_table()):
+        rows = [c for c in code_table() if c.concept == concept]
+        fields = ", ".join(f"{k} {v}" for k, v in rows[0].set.items())
+        codes = ", ".join(
+            f"{names.get(c.system, c.system.rsplit('/', 1)[-1])} {c.code}{'…' if c.prefix else ''}"
+            f"{f' = {c.name}' if c.name else ''}"
+            for c in rows
+        )
+        marks = ", ".join(dict.fromkeys(_mark(c.source) for c in rows))
+        read_as = rows[0].reader + (f" ({fields})" if fields else "")
+        lines.append(f"| {concept} | {read_as} | {codes} | {marks} |")
+    return "\n".join(lines)
+
+
+def _mark(source: str) -> str:
+    words = source.replace(",", " ").split()
+    return "SEEN weak" if words[:2] == ["SEEN", "weak"] else words[0]

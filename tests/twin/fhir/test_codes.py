@@ -1,5 +1,7 @@
 """The code table: every row has a source, its check digit is right, no code means two things."""
 
+from pathlib import Path
+
 import pytest
 
 from twin import units
@@ -47,3 +49,9 @@ def test_prefixes_and_unknown_codes():
 def test_the_codes_written_are_the_first_of_each_concept():
     assert codes.first_code("glucose_cgm").code == "99504-3"
     assert codes.first_code("gdm").code == "11687002"
+
+
+def test_the_documentation_shows_this_table():
+    """Regenerate the table of docs/reference/fhir_mapping.md with twin.fhir.codes.markdown_table."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "reference" / "fhir_mapping.md"
+    assert codes.markdown_table() in page.read_text(encoding="utf-8")
