@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 
 out = Path(tempfile.mkdtemp(prefix="one-woman-"))
-command = ["gdm-twin", "run", sys.argv[1]] if len(sys.argv) > 1 else ["gdm-twin", "demo"]
-subprocess.run([*command, "--out", str(out)], check=True, stdout=subprocess.DEVNULL)
+gdm_twin = str(Path(sys.executable).with_name("gdm-twin"))  # the one installed beside this Python
+command = ["run", sys.argv[1]] if len(sys.argv) > 1 else ["demo"]
+subprocess.run([gdm_twin, *command, "--out", str(out)], check=True, stdout=subprocess.DEVNULL)
 
 # 1. Everything was written below `out`; risk.json is the short one.
 path = next(out.rglob("risk.json"))
