@@ -139,7 +139,7 @@ def edd_from_lmp(lmp_equivalent: date) -> date:
     return lmp_equivalent + timedelta(days=PREGNANCY_DAYS)
 
 
-def lmp_from_gestational_age(on: date, days: float) -> date:
+def lmp_from_gestational_age(on: date, days: float | int) -> date:
     """LMP-equivalent date of a gestational age of `days` (rounded to whole days) stated for the date `on`."""
     return on - timedelta(days=round(days))
 
@@ -158,12 +158,12 @@ def gestational_day(local: datetime | date, lmp_equivalent: date) -> float:
     return whole + seconds / 86400.0
 
 
-def date_of(gestational_day_: float, lmp_equivalent: date) -> date:
+def date_of(gestational_day_: float | int, lmp_equivalent: date) -> date:
     """Calendar date of a gestational day (fraction dropped)."""
     return lmp_equivalent + timedelta(days=int(gestational_day_ // 1))
 
 
-def weeks_and_days(gestational_day_: float) -> str:
+def weeks_and_days(gestational_day_: float | int) -> str:
     """A gestational day as the field writes it: 275 -> "39+2"."""
     whole = int(gestational_day_ // 1)
     return f"{whole // 7}+{whole % 7}"

@@ -60,7 +60,7 @@ def unit_rule(unit: str | None, quantity: str) -> UnitRule:
     return UnitRule(**rule)
 
 
-def convert(value: float, unit: str | None, quantity: str) -> float:
+def convert(value: float | int, unit: str | None, quantity: str) -> float:
     """`value` in the canonical unit of `quantity`.
 
     Raises : RowRejected "unknown-unit", "no-unit", or "not-a-number" for a value that is not finite.
@@ -82,16 +82,16 @@ def unit_class(unit: str | None, quantity: str) -> str | None:
     return _tables()[quantity].get("class_of", {}).get(unit)
 
 
-def glucose_mg_dl(mmol_per_l: float) -> float:
+def glucose_mg_dl(mmol_per_l: float | int) -> float:
     """Glucose in mg/dL from mmol/L."""
     return mmol_per_l * GLUCOSE_MG_DL_PER_MMOL_L
 
 
-def glucose_mmol_per_l(mg_dl: float) -> float:
+def glucose_mmol_per_l(mg_dl: float | int) -> float:
     """Glucose in mmol/L from mg/dL."""
     return mg_dl / GLUCOSE_MG_DL_PER_MMOL_L
 
 
-def hba1c_percent(mmol_per_mol: float) -> float:
+def hba1c_percent(mmol_per_mol: float | int) -> float:
     """HbA1c in NGSP % from IFCC mmol/mol (NGSP master equation)."""
     return 0.09148 * mmol_per_mol + 2.152

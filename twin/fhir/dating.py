@@ -73,7 +73,7 @@ def _scores(scan: pd.DataFrame, days: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.array(scores), np.array(likelihoods)
 
 
-def _latest_day(record: PatientRecord, on: date) -> float:
+def _latest_day(record: PatientRecord, on: date) -> int:
     """The scan cannot be so late that newer rows of the record would lie beyond 43+0."""
     tables = (record.glucose, record.biometry, record.weights, record.meals, record.insulin)
     newest = max((t["time_local"].max() for t in tables if len(t)), default=None)

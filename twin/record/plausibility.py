@@ -60,7 +60,7 @@ def typical_sd(quantity: str, gestational_day: np.ndarray) -> np.ndarray:
     return _interpolate(quantity.replace("_mm", "_sd"), gestational_day)
 
 
-def tenth_centile(quantity: str, gestational_day: float) -> float:
+def tenth_centile(quantity: str, gestational_day: float | int) -> float:
     """10th centile of `ac_mm` (INTERGROWTH-21st [C-STD-05]) or `efw_g` (Hadlock 1991 [C-STD-01, 02])."""
     day = np.asarray(gestational_day, dtype=float)
     middle = float(_interpolate(quantity, day))

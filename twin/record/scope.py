@@ -86,7 +86,7 @@ def in_suspended_window(time_local: pd.Series, facts: PregnancyFacts) -> pd.Seri
 
 def scope_gate(
     record: PatientRecord,
-    as_of_day: float | None,
+    as_of_day: float | int | None,
     settings: SiteSettings,
     *,
     tenth: Callable[[str, float], float] = tenth_centile,
@@ -123,7 +123,7 @@ def scope_gate(
     return Scope(status, list(messages), withheld, messages, sga_first=bool(small))
 
 
-def _refusals(record: PatientRecord, day: float | None, settings: SiteSettings) -> dict[str, str]:
+def _refusals(record: PatientRecord, day: float | int | None, settings: SiteSettings) -> dict[str, str]:
     facts = record.facts
     out: dict[str, str] = {}
     if (facts.fetal_number or 1) > 1:
@@ -195,7 +195,7 @@ def _dated_by_late_biometry(record: PatientRecord) -> bool:
 
 
 def _suspensions(
-    record: PatientRecord, as_of_day: float, messages: dict[str, str], withheld: list[str]
+    record: PatientRecord, as_of_day: float | int, messages: dict[str, str], withheld: list[str]
 ) -> None:
     facts = record.facts
     assert facts.lmp_equivalent is not None
