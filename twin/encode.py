@@ -6,6 +6,7 @@ next bucket, padding has mask False and harmless values.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from twin.physiology.coupled import REFERENCE_MEALS, WeekPlan, reference_exposur
 from twin.physiology.events import DayEvents
 from twin.physiology.fetus import FIRST_WEEK, GLUCOSE_FROM_WEEK, LAST_WEEK, GrowthTable, growth_table
 from twin.physiology.parameters import INSULIN_F, INSULIN_TAU_MIN
-from twin.record import PatientRecord
+from twin.record import PatientRecord, in_suspended_window
 
 #: day-to-day CV of a reading around the week's reference day, by relation [A-OGTT-12, RECALLED]
 DAY_CV = {"fasting": 0.05, "pre_meal": 0.08, "post_meal_1h": 0.14, "post_meal_2h": 0.13, "bedtime": 0.12}
@@ -541,6 +542,9 @@ def encode(
     The record must already hide what was not known then (`record.as_of`). birth_day : a birth day taken as given,
     recorded gestational days; it dates an undated pregnancy and informs nothing else.
     """
+    if len(record.glucose):  # steroid and illness days are not her usual glucose (scope gate)
+        usual = ~in_suspended_window(record.glucose["time_local"], record.facts)
+        record = dataclasses.replace(record, glucose=record.glucose[usual].reset_index(drop=True))
     n_cells = cells_for(as_of_day)
     n_glucose = n_cells - (GLUCOSE_FROM_WEEK - FIRST_WEEK)
     weeks = np.arange(n_glucose) + GLUCOSE_FROM_WEEK + 0.5

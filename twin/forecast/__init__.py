@@ -3,6 +3,7 @@
 from twin.forecast.delivery import DeliveryPolicy, delivery_days, spontaneous_day, week_day
 from twin.forecast.ensemble import BIRTH_RESIDUAL_SD
 from twin.forecast.plan import ScenarioPlan
+from twin.forecast.profile import day_profile
 from twin.forecast.run import Forecast, run
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "DeliveryPolicy",
     "Forecast",
     "ScenarioPlan",
+    "day_profile",
     "delivery_days",
     "run",
     "spontaneous_day",

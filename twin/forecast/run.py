@@ -37,7 +37,7 @@ class Forecast:
     """The dataset, and what the risk needs beside it: the draws behind it and the delivery noise."""
 
     dataset: xr.Dataset
-    z: np.ndarray  # (latent, draw)
+    chosen: np.ndarray  # (draw,) index into the posterior's draws
     delivery_uniform: np.ndarray  # (draw,)
     hours_low: xr.DataArray  # (scenario, draw, gestational_day), hours a day below 63 mg/dL
     daily_insulin_U: xr.DataArray
@@ -82,7 +82,8 @@ def run(
     """
     settings = settings or SiteSettings()
     k_pick, k_xi, k_birth, k_delivery = jax.random.split(key, 4)
-    z = posterior.draws(k_pick, draws)
+    chosen = posterior.pick(k_pick, draws)
+    z = posterior.z[:, chosen]
     data = single(posterior.data)
     n_beyond = -(-(LAST_WEEK - FIRST_WEEK) // XI_CELLS) - -(-posterior.data.n_cells // XI_CELLS)
     fresh = jax.random.normal(k_xi, (n_beyond, draws), dtype=jnp.float32)
@@ -92,7 +93,7 @@ def run(
     uniform = jax.random.uniform(k_delivery, (draws,), minval=1e-5, maxval=1.0 - 1e-5)
     day = np.stack([np.asarray(delivery_days(uniform, p.delivery, posterior.as_of_day)) for p in plans])
     residual = np.asarray(jax.random.normal(k_birth, (draws,)))
-    return _as_forecast(out, day, residual, np.asarray(uniform), z, plans, posterior, seed)
+    return _as_forecast(out, day, residual, np.asarray(uniform), chosen, plans, posterior, seed)
 
 
 def _as_forecast(
@@ -100,7 +101,7 @@ def _as_forecast(
     delivery: np.ndarray,
     residual: np.ndarray,
     uniform: np.ndarray,
-    z: np.ndarray,
+    chosen: np.ndarray,
     plans: list[ScenarioPlan],
     posterior: Posterior,
     seed: int,
@@ -108,7 +109,7 @@ def _as_forecast(
     n_scenarios, n_draws = delivery.shape
     shape = (n_scenarios, n_draws, LAST_DAY - FIRST_DAY + 1)
     weight = np.asarray(out.lean_g + out.fat_g)
-    own = np.asarray(posterior.shape_deviations(z))  # (measure, draw)
+    own = np.asarray(posterior.shape_deviations(posterior.z[:, chosen]))  # (measure, draw)
     measures = np.exp(np.asarray(out.ln_measures) + np.moveaxis(own, 0, 1)[None, :, :, None])
     column = np.clip(delivery.astype(int) - FIRST_DAY, 0, shape[2] - 1)
     at_birth = np.take_along_axis(weight, column[..., None], axis=2)[..., 0]
@@ -123,7 +124,7 @@ def _as_forecast(
         "beta_cell_function": np.asarray(out.beta_cell)[None],
     }
     dims = ("scenario", "draw", "gestational_day")
-    variables = {
+    variables: dict[str, Any] = {
         name: (
             dims,
             np.broadcast_to(series[name], shape).astype(np.float32),
@@ -169,5 +170,5 @@ def _as_forecast(
         )
 
     return Forecast(
-        dataset, z, uniform, aside(np.asarray(out.hours_low)), aside(np.asarray(out.daily_insulin_U))
+        dataset, chosen, uniform, aside(np.asarray(out.hours_low)), aside(np.asarray(out.daily_insulin_U))
     )

@@ -15,7 +15,7 @@ from twin import __version__
 from twin.encode import WomanData, encode
 from twin.inference import laplace
 from twin.inference.arviz_gate import write_posterior
-from twin.inference.model import pointwise, predict
+from twin.inference.model import Evaluation, evaluate, predict
 from twin.inference.nuts import sample_nuts
 from twin.inference.priors import Prior, load_prior, unpack
 from twin.physiology.fetus import MEASURES
@@ -45,14 +45,15 @@ class Posterior:
     z: np.ndarray  # (latent, draw)
     weights: np.ndarray  # (draw,), sums to 1
     calibration: Calibration
+    evaluation: Evaluation  # the model at the draws
     as_of_day: float
     standard: str
     patient: str
     id: str = field(default="")
 
-    def draws(self, key: jax.Array, n: int) -> np.ndarray:
-        """n draws, (latent, n), resampled by weight."""
-        return self.z[:, laplace.resample(key, self.weights, n)]
+    def pick(self, key: jax.Array, n: int) -> np.ndarray:
+        """Indices of n draws, resampled by weight."""
+        return laplace.resample(key, self.weights, n)
 
     def shape_deviations(self, z: np.ndarray) -> jax.Array:
         """Her fetus's own shape (and centre) deviations of each measure, ln, (measure, draw)."""
@@ -80,6 +81,7 @@ def calibrate(
     if method == "nuts":
         got = sample_nuts(prior, data, key, draws=max(draws // 4, 250), progress=progress)
         z = got.z
+        everything = evaluate(prior, data, jnp.asarray(z))
         weights = np.full(z.shape[1], 1.0 / z.shape[1])
         calibration = Calibration(
             "nuts",
@@ -91,7 +93,7 @@ def calibrate(
         )
     else:
         found, _ = laplace.sample(prior, data, key, draws)
-        z, weights = np.asarray(found.z), found.weights
+        z, weights, everything = found.z, found.weights, found.evaluation
         reasons = [] if found.converged else ["the search for the mode or the tempering did not finish"]
         if found.ess < 50:
             reasons.append(f"only {found.ess:.0f} effective draws")
@@ -105,7 +107,9 @@ def calibrate(
             prior_only=found.road == "prior",
         )
     digest = hashlib.sha256(np.ascontiguousarray(z).tobytes()).hexdigest()[:16]
-    return Posterior(prior, data, z, weights, calibration, as_of_day, standard, record.pseudonym, digest)
+    return Posterior(
+        prior, data, z, weights, calibration, everything, as_of_day, standard, record.pseudonym, digest
+    )
 
 
 def named_parameters(posterior: Posterior) -> dict[str, np.ndarray]:
@@ -145,21 +149,23 @@ def save_posterior(posterior: Posterior, path: Path) -> None:
             "inference": posterior.calibration.method,
         },
     )
-    density = np.asarray(pointwise(posterior.prior, posterior.data, jnp.asarray(posterior.z))["lp"])
+    model = posterior.evaluation
     stats = xr.Dataset(
-        {"lp": (("chain", "draw"), density[None]), "weight": (("chain", "draw"), posterior.weights[None])},
+        {
+            "lp": (("chain", "draw"), np.asarray(model.log_joint)[None]),
+            "weight": (("chain", "draw"), posterior.weights[None]),
+        },
         coords={"chain": [0], "draw": np.arange(n)},
     )
-    blocks = predict(posterior.prior, posterior.data, jnp.asarray(posterior.z)).blocks
+    blocks = predict(posterior.prior, posterior.data, jnp.asarray(posterior.z[:, 0])).blocks
     observed, predicted = {}, {}
-    rng = np.random.default_rng(int(posterior.id[:8], 16))
     for name, block in blocks.items():
-        keep = np.asarray(block.mask).reshape(block.mask.shape[0], -1)[:, 0] > 0
-        value = np.asarray(block.value).reshape(block.value.shape[0], -1)[keep, 0]
-        loc, scale = np.asarray(block.loc)[keep], np.asarray(block.scale)[keep]
-        observed[name] = ((f"{name}_reading",), value)
-        noise = loc + scale * rng.standard_normal(loc.shape)
-        predicted[name] = (("chain", "draw", f"{name}_reading"), noise.T[None].astype(np.float32))
+        keep = np.asarray(block.mask) > 0
+        observed[name] = ((f"{name}_reading",), np.asarray(block.value)[keep])
+        loc, scale = np.asarray(model.loc[name])[keep], np.asarray(model.scale[name])[keep]
+        key = jax.random.fold_in(jax.random.key(int(posterior.id[:7], 16)), len(predicted))
+        drawn = np.asarray(block.error.distribution(jnp.asarray(loc), jnp.asarray(scale)).sample(key))
+        predicted[name] = (("chain", "draw", f"{name}_reading"), drawn.T[None].astype(np.float32))
     write_posterior(
         path,
         {

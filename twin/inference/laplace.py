@@ -18,7 +18,7 @@ from jaxtyping import Array
 
 from twin.encode import WomanData
 from twin.inference.diagnostics import effective_sample_size, pareto_k
-from twin.inference.model import log_joint, predict
+from twin.inference.model import Evaluation, evaluate, predict
 from twin.inference.priors import Prior
 from twin.observation.blocks import Block
 
@@ -43,12 +43,13 @@ class Mode(NamedTuple):
 class Draws(NamedTuple):
     """Weighted draws, (latent, draw), and how they were made."""
 
-    z: Array
+    z: np.ndarray
     weights: np.ndarray
     pareto_k: float
     ess: float
     road: str  # "importance" | "tempered" | "prior"
     converged: bool
+    evaluation: Evaluation
 
 
 def has_readings(data: WomanData) -> bool:
@@ -105,11 +106,18 @@ def find_mode(prior: Prior, data: WomanData, start: Array) -> Mode:
     return Mode(jnp.asarray(z), jnp.linalg.cholesky(jnp.asarray(H)), float(value), count, converged)
 
 
-@functools.partial(jax.jit, static_argnames="prior")
-def _log_weight(prior: Prior, data: WomanData, mode: Array, chol: Array, noise: Array) -> tuple[Array, Array]:
-    """Draws mode + chol^-T noise, (latent, draw), and ln(posterior / proposal) up to a constant."""
-    z = mode[:, None] + jax.scipy.linalg.solve_triangular(chol, noise, trans=1, lower=True)
-    return z, log_joint(prior, data, z) + 0.5 * jnp.sum(noise**2, axis=0)
+def _log_weight(
+    prior: Prior, data: WomanData, mode: Mode, noise: np.ndarray
+) -> tuple[np.ndarray, Evaluation]:
+    """Draws mode + chol^-T noise, (latent, draw), and the model there."""
+    chol = np.asarray(mode.curvature_chol)
+    z = np.asarray(mode.z)[:, None] + scipy.linalg.solve_triangular(chol, noise, trans=1, lower=True)
+    return z, evaluate(prior, data, jnp.asarray(z))
+
+
+def _excess(evaluation: Evaluation, noise: np.ndarray) -> np.ndarray:
+    """ln(posterior / proposal) up to a constant."""
+    return np.asarray(evaluation.log_joint) + 0.5 * np.sum(noise**2, axis=0)
 
 
 def _move(
@@ -120,7 +128,7 @@ def _move(
         k1, k2 = jax.random.split(k)
         fresh = np.asarray(jax.random.normal(k1, noise.shape, dtype=noise.dtype))
         candidate = np.sqrt(1.0 - STEP_BETA**2) * noise + STEP_BETA * fresh
-        new = np.asarray(_log_weight(prior, data, mode.z, mode.curvature_chol, jnp.asarray(candidate))[1])
+        new = _excess(_log_weight(prior, data, mode, candidate)[1], candidate)
         accept = np.log(np.asarray(jax.random.uniform(k2, new.shape))) < power * (new - log_w)
         noise, log_w = np.where(accept[None], candidate, noise), np.where(accept, new, log_w)
     return noise, log_w
@@ -173,17 +181,20 @@ def sample(prior: Prior, data: WomanData, key: Array, n: int = 1000) -> tuple[Dr
     """Posterior draws with normalised weights, and the mode; without readings, draws of the prior and None."""
     size = prior.size(data)
     if not has_readings(data):
-        z = jax.random.normal(key, (size, n))
-        return Draws(z, np.full(n, 1.0 / n), float("nan"), float(n), "prior", True), None
+        z = np.asarray(jax.random.normal(key, (size, n)))
+        everything = evaluate(prior, data, jnp.asarray(z))
+        return Draws(z, np.full(n, 1.0 / n), float("nan"), float(n), "prior", True, everything), None
     mode = find_mode(prior, data, jnp.zeros(size))
     k1, k2 = jax.random.split(key)
-    noise = jax.random.normal(k1, (size, n), dtype=mode.z.dtype)
-    z, log_w = _log_weight(prior, data, mode.z, mode.curvature_chol, noise)
-    smoothed, k = pareto_k(np.asarray(log_w))
+    noise = np.asarray(jax.random.normal(k1, (size, n), dtype=mode.z.dtype))
+    z, everything = _log_weight(prior, data, mode, noise)
+    log_w = _excess(everything, noise)
+    smoothed, k = pareto_k(log_w)
     if k <= K_LIMIT:
         weights = normalised(smoothed)
-        return Draws(z, weights, k, effective_sample_size(weights), "importance", mode.converged), mode
-    moved, finished = _tempered(prior, data, mode, k2, np.asarray(noise), np.asarray(log_w))
-    z, _ = _log_weight(prior, data, mode.z, mode.curvature_chol, jnp.asarray(moved))
-    unique = len(np.unique(np.asarray(z[0])))
-    return Draws(z, np.full(n, 1.0 / n), k, float(unique), "tempered", mode.converged and finished), mode
+        ess = effective_sample_size(weights)
+        return Draws(z, weights, k, ess, "importance", mode.converged, everything), mode
+    moved, finished = _tempered(prior, data, mode, k2, noise, log_w)
+    z, everything = _log_weight(prior, data, mode, moved)
+    unique = float(len(np.unique(z[0])))
+    return Draws(z, np.full(n, 1.0 / n), k, unique, "tempered", mode.converged and finished, everything), mode

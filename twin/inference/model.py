@@ -194,15 +194,28 @@ def log_joint(prior: Prior, data: WomanData, z: Array) -> Array:
     return jnp.where(predictions.ok & jnp.isfinite(total), total, -jnp.inf)
 
 
+class Evaluation(NamedTuple):
+    """The model at many draws, draw axis last."""
+
+    log_joint: Array  # (draw,)
+    log_density: dict[str, Array]  # (reading, draw)
+    loc: dict[str, Array]
+    scale: dict[str, Array]
+    reference_days: Array  # glucose at 15-min edges of each week's reference day, (time, week, draw)
+
+
 @functools.partial(jax.jit, static_argnames="prior")
-def pointwise(prior: Prior, data: WomanData, z: Array) -> dict[str, Array]:
-    """Log density of every reading by kind, (reading, draw), and the log joint `lp`, (draw,)."""
+def evaluate(prior: Prior, data: WomanData, z: Array) -> Evaluation:
+    """Everything known at draws z, (latent, draw), in one program: weights, residuals, reference days."""
     predictions = predict(prior, data, z)
     each = {name: block.pointwise() for name, block in predictions.blocks.items()}
-    lp = jnp.sum(dist.Normal(0.0, 1.0).log_prob(z), axis=0)
+    total = jnp.sum(dist.Normal(0.0, 1.0).log_prob(z), axis=0)
     for values in each.values():
-        lp = lp + jnp.sum(values, axis=0)
-    return each | {"lp": lp}
+        total = total + jnp.sum(values, axis=0)
+    total = jnp.where(predictions.ok & jnp.isfinite(total), total, -jnp.inf)
+    loc = {name: block.loc for name, block in predictions.blocks.items()}
+    scale = {name: block.scale for name, block in predictions.blocks.items()}
+    return Evaluation(total, each, loc, scale, predictions.course.days.G[:: int(CGM_STEP_MIN / STEP_MIN)])
 
 
 def observe(predictions: Predictions) -> None:

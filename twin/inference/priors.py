@@ -200,7 +200,9 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
         q_scale=data.q_scale * ones,
         s_L=s_L,
         s_F=s_F,
+        fatness=value["fatness"],
         growth_shift=data.growth_shift * ones,
+        late_shift=data.late_shift * ones,
     )
     fetus = jax.tree.map(lambda x: x * ones, fetus)
     overall = data.carbohydrate_sd[0] * value["carbohydrate"]

@@ -162,6 +162,8 @@ def _scenario_faults(place: str, scenario: Any, withheld: set[str]) -> Iterator[
         hours: list[Any] = (
             [low.get(f"hours_below_{g}_per_day") for g in (54, 63)] if isinstance(low, Mapping) else [None]
         )
+        if len(hours) == 2 and hours[0] is None:  # the engine does not claim the depth of a low
+            hours = hours[1:]
         if not all(_number(h) and 0.0 <= h <= 24.0 for h in hours) or sorted(hours) != hours:
             yield f"{place}.hypoglycaemia hours below 54 and 63 are {hours}, expected 0 to 24 and rising"
     seen: set[str] = set()

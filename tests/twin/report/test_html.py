@@ -183,7 +183,7 @@ def test_hours_of_low_glucose_stand_beside_the_benefit(full, record, risk):
     shown = page(record, risk, None)
     assert "not computed" not in shown.text
     assert shown.data_values.count(("3.7", "3.7")) == 2  # fixed birth day, own birth day
-    assert "hours a day below 63 mg/dL: 0.7 , below 54: 0.2" in shown.text
+    assert "hours a day below 63 mg/dL: 0.7 ; below 54 mg/dL is not forecast" in shown.text
 
 
 def test_reference_is_named_with_alternatives(full, risk):

@@ -1,0 +1,41 @@
+"""The day a reading is expected to come from: posterior predictive of one reading over the clock."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from twin.inference.calibrate import Posterior
+from twin.observation.blocks import CGM_STEP_MIN, STUDENT_DF, spot_scale
+from twin.physiology.coupled import DAY_START_MIN
+from twin.physiology.fetus import GLUCOSE_FROM_WEEK
+
+DAY_CV = 0.14  # day-to-day variation of a reading after a meal [A-OGTT-12, RECALLED]
+
+
+def day_profile(key: jax.Array, posterior: Posterior) -> xr.Dataset:
+    """Quantiles of a finger-prick reading through the week's reference day, by `minute_of_day`.
+
+    Returns q05, q50, q95 (with meter and day-to-day noise) and the mean without noise, mg/dL.
+    """
+    week = min(
+        math.floor(posterior.as_of_day / 7.0) - GLUCOSE_FROM_WEEK,
+        posterior.evaluation.reference_days.shape[1] - 1,
+    )
+    G = np.asarray(posterior.evaluation.reference_days[:-1, max(week, 0)])  # (time, draw)
+    chosen = posterior.pick(key, G.shape[1])
+    G = G[:, chosen]
+    noise = np.asarray(jax.random.t(key, STUDENT_DF, G.shape))
+    reading = G + noise * np.asarray(spot_scale(jnp.asarray(G), jnp.asarray(DAY_CV)))
+    low, middle, high = np.quantile(reading, [0.05, 0.5, 0.95], axis=1)
+    clock = (np.arange(G.shape[0]) * CGM_STEP_MIN + DAY_START_MIN) % 1440.0
+    order = np.argsort(clock)
+    values = {"q05": np.maximum(low, 0.0), "q50": middle, "q95": high, "mean": G.mean(axis=1)}
+    return xr.Dataset(
+        {name: ("minute_of_day", v[order], {"units": "mg/dL"}) for name, v in values.items()},
+        coords={"minute_of_day": clock[order]},
+    )
