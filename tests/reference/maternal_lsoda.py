@@ -23,7 +23,7 @@ def _rhs(par, names, a):
     def rhs(t, y):
         G, X, I, Y, IG, S1, S2, Q, depot, C, E, E_slow = y[:12]
         c1, c2 = y[12::2], y[13::2]
-        hepatic = par["R0"] * (1 - 0.10 * C / (C + par["C50"]))
+        hepatic = par["R0"] * (1 - par["E_max"] * C / (C + par["C50"]))
         Ra = par["f"] * par["k_a"] * Q / par["BW"]
         dG = (hepatic + Ra - par["U_fp"]) / par["VG"] - (par["E_G0"] + par["g_ex"] * E + X) * G
         u_sc = sum(b * second / s for b, second, s in zip(bio, c2, tau, strict=True))

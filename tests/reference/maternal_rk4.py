@@ -22,10 +22,10 @@ N_STATE = len(STATE)  # then C1, C2 of each formulation, in the order of formula
 SCALARS = [  # in the order of the indices below
     "BW", "VG", "f", "k_e", "k_a", "R0", "U_fp", "E_G0", "SI", "p2",
     "B", "sigma", "h", "Gs", "T_s", "K_d", "n", "V_I", "tau_IG",
-    "k_m", "k_el", "F_m", "C50", "tau_ex", "tau_slow", "g_ex", "s_ex",
+    "k_m", "k_el", "F_m", "C50", "tau_ex", "tau_slow", "g_ex", "s_ex", "E_max",
 ]  # fmt: skip
 (BW, VG, F_ABS, K_E, K_A, R0, U_FP, E_G0, SI, P2, B, SIGMA, H, GS, T_S, K_D, N_CL, V_I, TAU_IG) = range(19)
-(K_M, K_EL, F_M, C50, TAU_EX, TAU_SLOW, G_EX, S_EX) = range(19, 27)
+(K_M, K_EL, F_M, C50, TAU_EX, TAU_SLOW, G_EX, S_EX, E_MAX) = range(19, 28)
 
 
 def formulations(params):
@@ -34,7 +34,7 @@ def formulations(params):
 
 
 def pack(params):
-    """(27 scalars, tau per formulation, F per formulation) as arrays for the compiled loop."""
+    """(28 scalars, tau per formulation, F per formulation) as arrays for the compiled loop."""
     names = formulations(params)
     return (
         np.array([float(params[k]) for k in SCALARS]),
@@ -64,7 +64,7 @@ def derivative(y, activity, p, tau, bio, dy):
     dy[1] = p[K_E] * (y[0] - y[1])
     dy[2] = p[K_E] * y[1] - p[K_A] * y[2]
     appearance = p[F_ABS] * p[K_A] * y[2] / p[BW]
-    e_met = 0.10 * y[11] / (y[11] + p[C50])
+    e_met = p[E_MAX] * y[11] / (y[11] + p[C50])
     e_si = 1.0 + p[S_EX] * y[9]
     supply = (p[R0] * (1.0 - e_met) + appearance - p[U_FP]) / p[VG]
     dg = supply - (p[E_G0] + p[G_EX] * y[8] + y[4]) * y[3]

@@ -24,11 +24,20 @@ from tests.reference.maternal_rk4 import (
 DAY_MIN = 1440
 WEEK_MIN = 10080
 # columns of the hourly table after the maternal scalars
-L_REF, F_REF, W_REF, GROWTH, ACTING = range(5)
+L_REF, F_REF, W_REF, GROWTH, ACTING, EUGLYCAEMIA = range(6)
 G_INDEX = 3
-FETUS = ("eta", "tau_I", "theta", "s_L", "s_F", "m", "M_star")
+FETUS = ("eta", "tau_I", "theta", "s_L", "s_F", "m", "M_star", "uptake_power")
 
-MEDIAN_FETUS = {"eta": 4.0, "tau_I": 1.5, "theta": 1.0, "s_L": 0.27, "s_F": 1.5, "m": 5.0, "M_star": 98.0}
+MEDIAN_FETUS = {
+    "eta": 4.0,
+    "tau_I": 1.5,
+    "theta": 1.0,
+    "s_L": 0.27,
+    "s_F": 1.5,
+    "m": 5.0,
+    "M_star": 98.0,
+    "uptake_power": 1.0,
+}
 
 
 def fat_fraction(w):
@@ -53,7 +62,7 @@ def _one_day(
     hourly, n_scalar, p, tau, bio, fetus, frozen, trace,
 ):  # fmt: skip
     """Advance mother and fetus through one day; `frozen` holds slow parameters and the fetus still."""
-    eta, tau_i, theta, s_l, s_f, m, m_star = fetus
+    eta, tau_i, theta, s_l, s_f, m, m_star, uptake_power = fetus
     work = np.empty((5, y.size))
     growing = 0.0 if frozen else 1.0
     for minute in range(DAY_MIN):
@@ -63,7 +72,7 @@ def _one_day(
         slow = hourly[node] + part * (hourly[node + 1] - hourly[node])
         for i in range(n_scalar):
             p[i] = slow[i]
-        p[U_FP] *= (fetus_state[0] + fetus_state[1]) / slow[n_scalar + W_REF]
+        p[U_FP] *= ((fetus_state[0] + fetus_state[1]) / slow[n_scalar + W_REF]) ** uptake_power
 
         power = 0.0  # integral of (G / M_star)^m over this minute; G' has no jumps, so trapezoids do
         for s in range(seg_first[minute], seg_first[minute + 1]):
@@ -77,7 +86,7 @@ def _one_day(
         trace[minute] = y[G_INDEX]
         if frozen:
             continue
-        x = math.log(ring_sum / DAY_MIN) / m
+        x = math.log(ring_sum / DAY_MIN) / m - slow[n_scalar + EUGLYCAEMIA]
         dw = 1.0 / WEEK_MIN
         insulin = fetus_state[2]
         fetus_state[2] = eta * x + (insulin - eta * x) * math.exp(-dw / tau_i)
@@ -131,15 +140,16 @@ def _evaluate(source, weeks):
 
 def run(
     params, events_day, w0, w1, slow=None, fetus=None, W_ref=hadlock_1991, q=fat_fraction,
-    growth_exponent=0.0, L0=None, F0=None, I_f0=None, burn_in_days=3,
+    growth_exponent=0.0, L0=None, F0=None, I_f0=None, burn_in_days=3, euglycaemia=None,
 ):  # fmt: skip
     """One pregnancy from gestational week w0 to w1 (whole days), the same events every day.
 
     params : as maternal_rk4; the values at rest of everything not in `slow`.
     events_day : events of one day, minutes 0 to 1440; or [(from_week, events), ...] to change treatment.
     slow : {parameter name: callable of w | (weeks, values) | constant}; U_fp is the uptake of the reference
-        fetus and is multiplied by (L + F) / W_ref(w).
+        fetus and is multiplied by (L + F) / W_ref(w) to the power `uptake_power`.
     fetus : overrides of MEDIAN_FETUS (per-week rates, glucose mg/dL).  W_ref, q : callables of w.
+    euglycaemia : exposure that counts as none, M*(w) in mg/dL, as `slow` values; default M_star always.
     growth_exponent : b_F n_m + xi as callable, (weeks, values) or constant.
     L0, F0 : g at w0, default theta times the reference; I_f0 default eta x of the first day.
     Returns : dict of arrays by whole week from w0 (and w1): w, L, F, I_f, weight; by day: day_w (start),
@@ -161,6 +171,8 @@ def run(
     weight, fat = W_ref(weeks), q(weeks)
     columns += [(1.0 - fat) * weight, fat * weight, weight]
     columns += [_evaluate(growth_exponent, weeks), fetus_acts(weeks)]
+    star = weeks * 0.0 + chosen["M_star"] if euglycaemia is None else _evaluate(euglycaemia, weeks)
+    columns += [np.log(star / chosen["M_star"])]
     hourly = np.column_stack(columns)
     n_scalar = len(SCALARS)
 
@@ -178,7 +190,7 @@ def run(
     plans = [(start, _day_plan(params, events)) for start, events in plans]
 
     at_start = dict(zip(SCALARS, hourly[0, :n_scalar], strict=True))
-    at_start["U_fp"] *= (state[0] + state[1]) / weight[0]
+    at_start["U_fp"] *= ((state[0] + state[1]) / weight[0]) ** chosen["uptake_power"]
     y = fasting_state(params | at_start)
     ring, ring_sum, trace = np.zeros(DAY_MIN), 0.0, np.empty(DAY_MIN)
     rows, power_mean, mean_glucose, uptake = [], [], [], []
@@ -187,7 +199,8 @@ def run(
         plan = [events for start, events in plans if start <= week + 1e-9][-1]
         if day == 0:
             ring_sum = ring.sum()
-            state[2] = chosen["eta"] * math.log(ring_sum / DAY_MIN) / chosen["m"] if I_f0 is None else I_f0
+            x = math.log(ring_sum / DAY_MIN) / chosen["m"] - hourly[0, n_scalar + EUGLYCAEMIA]
+            state[2] = chosen["eta"] * x if I_f0 is None else I_f0
         if day >= 0 and day % 7 == 0:
             rows.append((week, *state))
         ring_sum = _one_day(

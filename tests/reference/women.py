@@ -39,6 +39,7 @@ MEDIAN = {
     "k_el": METFORMIN_K_EL,
     "F_m": 0.55,
     "C50": METFORMIN_C50,
+    "E_max": 0.10,
     "tau_ex": 15.0,
     "tau_slow": 720.0,
     "g_ex": 0.003,

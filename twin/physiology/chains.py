@@ -62,18 +62,14 @@ def depot_amount(age: Array, k_in: float, k_out: Array) -> Array:
 def depot_amount_periodic(age: Array, k_in: float, k_out: Array, period: float) -> Array:
     """`depot_amount` summed over the same dose on this and all earlier periods; `age` in [0, period).
 
-    Written as the difference of two geometric series; the rates must differ (checked by the caller).
+    The difference of two geometric series over the difference of the rates, both taken as phi functions: every
+    term is positive, and nothing is singular or cancels where the rates meet.
     """
-    slow = jnp.exp(-k_out * age) / -jnp.expm1(-k_out * period)
-    fast = jnp.exp(-k_in * age) / -jnp.expm1(-k_in * period)
-    return k_in * (slow - fast) / (k_in - k_out)
-
-
-def two_stage_rate_periodic(age: Array, tau: Array, period: float) -> Array:
-    """Absorption rate (1/min) of a unit dose repeated every `period`, `age` in [0, period) since the last one."""
-    q = jnp.exp(-period / tau)
-    level = (age / tau) / (1 - q) + (period / tau) * q / (1 - q) ** 2
-    return jnp.exp(-age / tau) * level / tau
+    slow, fast = -jnp.expm1(-k_out * period), -jnp.expm1(-k_in * period)
+    gap = k_out - k_in
+    decayed = jnp.exp(-k_out * age) * age * phi1(gap * age) * fast
+    carried = jnp.exp(-k_in * age) * jnp.exp(-k_out * period) * period * phi1(gap * period)
+    return k_in * (decayed + carried) / (slow * fast)
 
 
 def two_stage_remaining_periodic(age: Array, tau: Array, period: float) -> Array:

@@ -80,6 +80,7 @@ class Drives(eqx.Module):
     """What the events do on each step; step axis first. None: no such event in the whole batch."""
 
     gut: tuple[Array, ...] | None  # S1, S2, Q, absorbed added at the end of each step, mg
+    gut_start: tuple[Array, ...] | None  # S1, S2, Q left by the day before, mg
     u_sc: Array | None  # subcutaneous insulin entering plasma over [n+1/2, n+3/2], mU/min
     E_met: Array | None  # at n+1/2
     E_ex: Array | None  # mean over [n, n+1], 1/min
@@ -123,8 +124,13 @@ def _per_event(t: Array, events: tuple[Array, ...], level, like: Array) -> Array
     return total
 
 
-def _gut_injections(events: DayEvents, p: MaternalParams, n_steps: int, h: float) -> tuple[Array, ...]:
-    """Each meal enters at its own minute: what it has become by the end of its step is added there."""
+def _gut_injections(
+    events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repeated: bool
+) -> tuple[Array, ...]:
+    """Each meal enters at its own minute: what it has become by the end of its step is added there.
+
+    A meal outside the day is the same meal on another day when `repeated`, and is not part of it otherwise.
+    """
     batch = jnp.broadcast_shapes(events.meal_mg.shape[1:], p.k_e.shape, p.k_a.shape)
     n_meals = events.meal_mg.shape[0]
     k = jnp.floor(events.meal_min / h)
@@ -132,7 +138,11 @@ def _gut_injections(events: DayEvents, p: MaternalParams, n_steps: int, h: float
         events.meal_mg, (k + 1) * h - events.meal_min, p.k_e[None] * events.meal_speed, p.k_a[None]
     )
     parts = (s1, s2, q, events.meal_mg - s1 - s2 - q)
-    index = jnp.broadcast_to(k, (n_meals, *batch)).reshape(n_meals, -1).astype(int)
+    if repeated:
+        step = jnp.mod(k, round(DAY_MIN / h))
+    else:
+        step = jnp.where(k < 0, n_steps, k)  # a negative index would count from the end
+    index = jnp.broadcast_to(step, (n_meals, *batch)).reshape(n_meals, -1).astype(int)
     lane = jnp.broadcast_to(jnp.arange(index.shape[1])[None], index.shape)
 
     def scatter(x: Array) -> Array:
@@ -143,6 +153,13 @@ def _gut_injections(events: DayEvents, p: MaternalParams, n_steps: int, h: float
     return tuple(scatter(x) for x in parts)
 
 
+def _gut_start(events: DayEvents, p: MaternalParams) -> tuple[Array, ...]:
+    """What the day before has left in the gut (S1, S2, Q) at the start of a repeated day, mg."""
+    age = DAY_MIN - jnp.mod(events.meal_min, DAY_MIN)
+    left = chains.gut_states(events.meal_mg, age, p.k_e[None] * events.meal_speed, p.k_a[None])
+    return tuple(x.sum(axis=0) for x in left)
+
+
 def drives(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repeated: bool) -> Drives:
     """Drives of a day of `n_steps` steps of `h` minutes. `repeated`: the same day went before, for ever."""
     rank = p.BW.ndim
@@ -151,11 +168,17 @@ def drives(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repe
     def grid(start: float, count: int) -> Array:
         return (jnp.arange(count, dtype=like.dtype) * h + start).reshape((count,) + (1,) * rank)
 
-    gut = _gut_injections(events, p, n_steps, h) if events.meal_mg.shape[0] else None
+    gut, gut_start = None, None
+    if events.meal_mg.shape[0]:
+        gut = _gut_injections(events, p, n_steps, h, repeated=repeated)
+        gut_start = _gut_start(events, p) if repeated else None
     zero = jnp.zeros_like(like)
     u_sc, u_start, E_met, E_met_start, E_ex, e_SI = None, zero, None, zero, None, None
     if events.dose_mU.shape[0]:
-        absorbed = insulin_absorbed(events, p, grid(h / 2, n_steps + 1), repeated)
+        halves = grid(h / 2, n_steps + 1)
+        if not repeated:  # at rest before: the first interval also carries the first half step
+            halves = halves.at[0].set(0.0)
+        absorbed = insulin_absorbed(events, p, halves, repeated)
         u_sc = jnp.diff(absorbed, axis=0) / h
         if repeated:
             first = insulin_absorbed(events, p, grid(0.0, 2), repeated)
@@ -198,4 +221,4 @@ def drives(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repe
 
         E_ex = p.g_ex[None] * jnp.diff(_per_event(grid(0.0, n_steps + 1), bouts, integral, like), axis=0) / h
         e_SI = 1.0 + p.s_ex[None] * _per_event(grid(h, n_steps), bouts, slow, like)
-    return Drives(gut, u_sc, E_met, E_ex, e_SI, u_start, E_met_start)
+    return Drives(gut, gut_start, u_sc, E_met, E_ex, e_SI, u_start, E_met_start)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from twin.physiology.events import DayEvents, drives
+from twin.physiology.events import DayEvents, Drives, drives
 from twin.physiology.maternal import (
     MaternalState,
     StepCoefficients,
@@ -78,6 +78,15 @@ def _split(scanned: StepDrive) -> tuple[list[Array], Callable[[list[Array]], Ste
     return [leaves[i] for i in moving], join
 
 
+def starting_state(p: MaternalParams, d: Drives) -> MaternalState:
+    """Fasting under the standing effects of tablets and basal insulin, with the gut as the day before left it."""
+    y0 = fasting_state(p, d.E_met_start, d.u_sc_start)
+    if d.gut_start is None:
+        return y0
+    S1, S2, Q = d.gut_start
+    return y0._replace(S1=S1, S2=S2, Q=Q)
+
+
 def simulate_day(
     p: MaternalParams,
     events: DayEvents,
@@ -95,7 +104,7 @@ def simulate_day(
     """
     d = drives(events, p, n_steps, h, repeated=repeated)
     c = StepCoefficients.of(p, h)
-    y0 = fasting_state(p, d.E_met_start, d.u_sc_start) if start is None else start
+    y0 = starting_state(p, d) if start is None else start
     batch = jnp.broadcast_shapes(
         *(x.shape for x in jax.tree.leaves(p)), *(e.shape[1:] for e in jax.tree.leaves(events))
     )
@@ -118,7 +127,7 @@ def diffrax_day(
 ) -> Array:
     """The same day through `diffrax.diffeqsolve` with the `Staggered` solver: glucose at the edges, mg/dL."""
     d = drives(events, p, n_steps, h, repeated=True)
-    y0 = fasting_state(p, d.E_met_start, d.u_sc_start)
+    y0 = starting_state(p, d)
     batch = jnp.broadcast_shapes(
         *(x.shape for x in jax.tree.leaves(p)), *(e.shape[1:] for e in jax.tree.leaves(events))
     )
