@@ -1,0 +1,132 @@
+"""The command group `cohort`: many virtual women. Heavy rooms are imported inside the commands."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cohorts.synthetic import Truth
+    from twin.record import PatientRecord
+
+DONE, UNUSABLE, USAGE = 0, 1, 2
+WOMEN_PER_FILE = 128
+
+_SIMULATE_HELP = """Simulate women with known truth: FHIR records, and the truth in a file of its own.
+
+\b
+Examples:
+  gdm-twin cohort simulate --n 200 --out out/cohort
+  gdm-twin cohort simulate --n 50 --out out/clinic --design clinic --seed 3 --json
+
+Writes OUT/fhir/women-NNNNN.ndjson.gz and OUT/truth.parquet. The same seed gives the same women; woman i does not
+depend on N. What is simulated says so, and shows nothing about accuracy in real women.
+
+Exit codes: 0 done; 1 design or prior not usable; 2 wrong usage.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of `cohorts`."""
+    group = typer.Typer(no_args_is_help=True, help="Virtual cohorts.", rich_markup_mode=None)
+    group.callback()(_group)
+    group.command("simulate", help=_SIMULATE_HELP)(simulate)
+    app.add_typer(group, name="cohort")
+
+
+def _group() -> None:
+    """Virtual cohorts: simulate women with known truth."""
+
+
+def simulate(
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of women.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the records and the truth.")],
+    seed: Annotated[int, typer.Option("--seed", help="Seed of every random number.")] = 0,
+    design: Annotated[
+        str, typer.Option("--design", help="What is measured and given; an unknown name lists them.")
+    ] = "standard",
+    prior: Annotated[str | None, typer.Option("--prior", help="Population prior: name or file.")] = None,
+    growth_standard: Annotated[
+        str, typer.Option("--growth-standard", help="Shape of fetal growth.")
+    ] = "hadlock1991",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")] = False,
+) -> None:
+    from scenarios.cli import start_engine
+
+    start_engine()
+    import jax
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from cohorts.synthetic import DESIGNS, design_named, simulate_cohort, write_simulated, write_truth
+    from twin.errors import TwinError
+    from twin.inference.priors import DEFAULT_PRIOR, load_prior
+
+    started = time.monotonic()
+    try:
+        plan, population = design_named(design), load_prior(prior or DEFAULT_PRIOR)
+        folder = _fresh(out)
+        women: list[PatientRecord] = []
+        truths: list[Truth] = []
+        files: list[Path] = []
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(f"simulating {n} women", total=n)
+            cohort = simulate_cohort(
+                jax.random.key(seed),
+                n,
+                plan,
+                population,
+                growth_standard,
+                progress=lambda done: bar.update(task, completed=done),
+            )
+            for record, truth in cohort:
+                women.append(record)
+                truths.append(truth)
+                if len(women) == WOMEN_PER_FILE or len(truths) == n:
+                    files.append(folder / f"women-{len(files):05d}.ndjson.gz")
+                    write_simulated(women, files[-1])
+                    women = []
+    except TwinError as why:
+        typer.echo(f"error ({why.code}): {why} Designs: {', '.join(sorted(DESIGNS))}.", err=True)
+        raise typer.Exit(UNUSABLE) from why
+    write_truth(truths, out / "truth.parquet")
+    summary = {
+        "schema": "gdm-twin/cohort-simulate/1",
+        "simulated": True,
+        "women": n,
+        "design": plan.name,
+        "seed": seed,
+        "prior_id": population.id,
+        "growth_standard": growth_standard,
+        "gdm": sum(bool(t.gdm) for t in truths),
+        "files": [str(f.relative_to(out)) for f in files],
+        "truth": "truth.parquet",
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    if as_json:
+        typer.echo(json.dumps(summary, indent=1))
+    else:
+        typer.echo(
+            f"{n} simulated women ({summary['gdm']} meet IADPSG) in {len(files)} file(s) under {folder.name}/; "
+            "truth in truth.parquet, apart."
+        )
+
+
+def _fresh(out: Path) -> Path:
+    """The folder for records; women of an earlier run are never mixed with new ones.
+
+    Raises : TwinError "not-empty".
+    """
+    from twin.errors import UnusableInput
+
+    folder = out / "fhir"
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.glob("women-*.ndjson.gz")):
+        raise UnusableInput(
+            "not-empty", f"{out.name}/fhir already holds a cohort. Nothing was written. Give another folder."
+        )
+    return folder

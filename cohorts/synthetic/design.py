@@ -1,0 +1,144 @@
+"""What is measured, recorded and given in a simulated pregnancy: a `Design`, and the named ones.
+
+A design says when readings are taken, never what they show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twin.errors import UnusableInput
+
+#: SMBG slots of a day: wall clock minute and relation; 1-h readings follow the reference meals
+SMBG_SLOTS: tuple[tuple[float, str], ...] = (
+    (430.0, "fasting"),
+    (510.0, "post_meal_1h"),
+    (810.0, "post_meal_1h"),
+    (1170.0, "post_meal_1h"),
+)
+
+
+@dataclass(frozen=True)
+class SmbgPlan:
+    """Finger pricks from one week until the record ends; each planned one is taken with chance `adherence`."""
+
+    first_week: float
+    adherence: float
+    slots: tuple[tuple[float, str], ...] = SMBG_SLOTS
+    every_days: int = 1
+
+
+@dataclass(frozen=True)
+class CgmPlan:
+    """One sensor, worn for `days` days from a gestational day on; 5-min values."""
+
+    start_week: float
+    days: int
+
+
+@dataclass(frozen=True)
+class InsulinPlan:
+    """NPH at bedtime and rapid insulin at three meals, titrated each week from `start_week` on, to birth."""
+
+    start_week: float
+
+
+@dataclass(frozen=True)
+class MetforminPlan:
+    """Tablets from `start_week` to birth."""
+
+    start_week: float
+    dose_mg: float
+    per_day: int
+
+
+@dataclass(frozen=True)
+class WalkPlan:
+    """A brisk walk after dinner from `start_week` to birth, on a share of the days."""
+
+    start_week: float
+    minutes: float
+    adherence: float
+
+
+@dataclass(frozen=True)
+class Design:
+    """A schedule. Weeks are recorded gestational weeks.
+
+    if_gdm : home monitoring, diary, sensor and drugs only for women whose tolerance test meets IADPSG.
+    as_of_week : the record ends at noon of this day; the pregnancy goes on.
+    bmi : bounds of the pre-pregnancy body mass index, kg/m2.
+    """
+
+    name: str
+    as_of_week: float
+    ogtt_week: float | None = 26.0
+    scan_weeks: tuple[float, ...] = (20.0, 30.0, 35.5)
+    smbg: SmbgPlan | None = None
+    cgm: CgmPlan | None = None
+    meals_recorded: bool = False
+    insulin: InsulinPlan | None = None
+    metformin: MetforminPlan | None = None
+    walks: WalkPlan | None = None
+    if_gdm: bool = False
+    bmi: tuple[float, float] = (17.0, 50.0)
+
+    @property
+    def as_of_day(self) -> int:
+        return round(7.0 * self.as_of_week)
+
+
+#: every design of `gdm-twin cohort simulate --design NAME`
+DESIGNS: dict[str, Design] = {
+    d.name: d
+    for d in (
+        Design("standard", 36.0, smbg=SmbgPlan(28.0, 0.8)),
+        Design("screened", 36.0),
+        Design(
+            "clinic",
+            36.0,
+            smbg=SmbgPlan(28.0, 0.8),
+            insulin=InsulinPlan(30.0),
+            if_gdm=True,
+        ),
+        Design("sensor", 36.0, smbg=SmbgPlan(28.0, 0.5), cgm=CgmPlan(31.0, 10), meals_recorded=True),
+        Design(
+            "demo-diet",
+            34.0,
+            scan_weeks=(20.0, 28.0, 33.0),
+            smbg=SmbgPlan(27.5, 0.9),
+            if_gdm=True,
+            bmi=(18.5, 30.0),
+        ),
+        Design(
+            "demo-insulin",
+            34.5,
+            scan_weeks=(20.0, 29.0, 33.5),
+            smbg=SmbgPlan(27.5, 0.85),
+            cgm=CgmPlan(32.5, 10),
+            meals_recorded=True,
+            insulin=InsulinPlan(29.0),
+            if_gdm=True,
+            bmi=(20.0, 38.0),
+        ),
+        Design(
+            "demo-large",
+            35.0,
+            scan_weeks=(20.0, 29.0, 34.5),
+            smbg=SmbgPlan(29.0, 0.7, every_days=2),
+            walks=WalkPlan(29.0, 25.0, 0.6),
+            bmi=(30.0, 42.0),
+        ),
+        Design("demo-normal", 34.0, scan_weeks=(20.0, 32.0), bmi=(18.5, 25.0)),
+    )
+}
+
+
+def design_named(name: str) -> Design:
+    """A design by name. Raises : UnusableInput, listing the names available."""
+    if name not in DESIGNS:
+        raise UnusableInput(
+            "unknown-design",
+            f"design {name!r} is not known; expected one of {sorted(DESIGNS)}. Nothing was simulated.",
+        )
+    return DESIGNS[name]

@@ -1,0 +1,169 @@
+"""One compiled program from latents to readings, for many women at once: the model function of inference.
+
+Truth comes out of `twin.inference.model.predict`, readings out of its own blocks and error models, so what is
+recovered is the model's own world. The woman is the trailing axis of every array.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from twin.encode import WomanData
+from twin.inference.model import predict
+from twin.inference.priors import Latents, Prior, unpack
+from twin.physiology.coupled import recorded_edges
+from twin.physiology.fetus import FIRST_WEEK, masses_at
+from twin.physiology.parameters import INSULIN_F, INSULIN_TAU_MIN
+from twin.physiology.simulate import STEP_MIN
+
+WIDTHS = (1, 16, 128)  # women per program; chunks are padded up to one of these
+#: minutes since 04:00 at which a clinic looks at a day: fasting, an hour after breakfast, lunch and dinner
+REVIEW_MIN = (190.0, 270.0, 570.0, 930.0)
+#: minutes since 04:00 of the doses: before breakfast, lunch, dinner, and at bedtime
+DOSE_MIN = (205.0, 505.0, 865.0, 1080.0)
+DOSE_FORMULATION = ("rapid", "rapid", "rapid", "nph")
+DOSE_ROWS = 6  # the encoder's bucket
+
+
+class Outcome(NamedTuple):
+    """What one woman's latents give; the woman is the last axis of every array.
+
+    `spots`, `ogtt`, `ln_scans` are sampled readings; the sensor is its noiseless level and SD on the encoder's
+    grid. `review` (5, week): glucose at REVIEW_MIN and the lowest of the day.
+    """
+
+    spots: Array | None
+    ogtt: Array | None
+    ln_scans: Array | None
+    cgm_level: Array | None
+    cgm_sd: Array | None
+    mean_glucose: Array
+    review: Array
+    fetal_weight_g: Array  # at the cell edges, recorded weeks FIRST_WEEK..
+    weight_at_birth_g: Array
+    latents: Latents
+    ok: Array
+
+
+def _one(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Array) -> Outcome:
+    # a masked sensor leaves the block's level and SD free of the placeholder values
+    data = dataclasses.replace(data, cgm=dataclasses.replace(data.cgm, mask=jnp.zeros_like(data.cgm.mask)))
+    predictions = predict(prior, data, z)
+    latents = unpack(prior, data, z)
+
+    def sampled(name: str, i: int) -> Array | None:
+        if name not in predictions.blocks:
+            return None
+        block = predictions.blocks[name]
+        return block.error.distribution(block.loc, block.scale).sample(jax.random.wrap_key_data(keys[i]))
+
+    cgm = predictions.blocks.get("cgm")
+    c = predictions.course
+    at = [round(m / STEP_MIN) for m in REVIEW_MIN]
+    review = jnp.concatenate([c.days.G[jnp.asarray(at)], c.days.G.min(axis=0)[None]])
+    edges = recorded_edges(data.n_cells, z.dtype, 0) + latents.dating_shift_weeks
+    cell = jnp.floor(delivery_week).astype(int)[None] - FIRST_WEEK
+    true_week = delivery_week[None] + latents.dating_shift_weeks
+    L, F = masses_at(latents.fetus, c.growth, edges, cell, true_week, data.table)
+    return Outcome(
+        spots=sampled("spot_glucose", 0),
+        ogtt=sampled("ogtt", 1),
+        ln_scans=sampled("biometry", 2),
+        cgm_level=None if cgm is None else cgm.loc,
+        cgm_sd=None if cgm is None else cgm.scale,
+        mean_glucose=jnp.mean(c.days.G[:-1], axis=0),
+        review=review,
+        fetal_weight_g=c.growth.edges.L + c.growth.edges.F,
+        weight_at_birth_g=(L + F)[0],
+        latents=latents,
+        ok=predictions.ok,
+    )
+
+
+@functools.partial(jax.jit, static_argnames="prior")
+def _many(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Array) -> Outcome:
+    axes = dataclasses.replace(jax.tree.map(lambda _: -1, data), table=None)
+    run = functools.partial(_one, prior)
+    return jax.vmap(run, in_axes=(axes, -1, -1, -1), out_axes=-1)(data, z, keys, delivery_week)
+
+
+def outcomes(prior: Prior, data: WomanData, z: np.ndarray, keys: np.ndarray, week: np.ndarray) -> Outcome:
+    """Run stacked women (`stack`). z : (latent, woman). keys : (3, 2, woman), one per kind of reading. week :
+    (woman,), recorded week of birth. Returns numpy arrays.
+    """
+    out = _many(prior, data, jnp.asarray(z), jnp.asarray(keys), jnp.asarray(week))
+    return jax.tree.map(np.asarray, out)
+
+
+def width_for(n: int) -> int:
+    """The program width that holds n women; n may not exceed the largest."""
+    return next(w for w in WIDTHS if n <= w)
+
+
+def stack(women: Sequence[WomanData], *, with_doses: bool) -> WomanData:
+    """Women of one design side by side on a trailing axis; padded to a program width by repeating the last.
+
+    with_doses : make room for insulin also where a woman takes none.
+    """
+    women = [*women, *[women[-1]] * (width_for(len(women)) - len(women))]
+    if with_doses:
+        women = [_room_for_doses(w) for w in women]
+    table = women[0].table
+    bare = [dataclasses.replace(w, table=None) for w in women]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(_widened(leaves), axis=-1), *bare)
+    return dataclasses.replace(stacked, table=table)
+
+
+def _widened(leaves: Sequence[Array]) -> list[np.ndarray]:
+    """Event axes to the longest; what is added carries no mass."""
+    size = max(x.shape[0] for x in leaves) if leaves[0].ndim else 0
+    out = []
+    for leaf in leaves:
+        x = np.asarray(leaf)
+        if x.ndim and x.shape[0] < size:
+            x = np.concatenate([x, np.zeros((size - x.shape[0], *x.shape[1:]), x.dtype)])
+        out.append(x)
+    return out
+
+
+def _room_for_doses(woman: WomanData) -> WomanData:
+    """Dose slots of zero units where there are none."""
+
+    def roomy(events):
+        if events.dose_mU.shape[0]:
+            return events
+        zero = jnp.zeros((DOSE_ROWS, events.meal_mg.shape[1]))
+        return dataclasses.replace(
+            events, dose_min=zero, dose_mU=zero, dose_F=zero, dose_tau=jnp.full_like(zero, 100.0)
+        )
+
+    plan = woman.plan._replace(events=roomy(woman.plan.events))
+    return dataclasses.replace(
+        woman, plan=plan, cgm=dataclasses.replace(woman.cgm, events=roomy(woman.cgm.events))
+    )
+
+
+def with_doses(data: WomanData, units: np.ndarray) -> WomanData:
+    """Stacked women with given weekly doses. units : (4, week, woman), U, in the order of DOSE_MIN."""
+    shape = data.plan.events.dose_mU.shape
+    fill = np.zeros(shape)
+    dose, minute, fraction, tau = fill.copy(), fill.copy(), fill.copy(), fill + 100.0
+    dose[:4] = 1000.0 * units
+    for i, (m, name) in enumerate(zip(DOSE_MIN, DOSE_FORMULATION, strict=True)):
+        minute[i], fraction[i], tau[i] = m, INSULIN_F[name], INSULIN_TAU_MIN[name]
+    events = dataclasses.replace(
+        data.plan.events,
+        dose_mU=jnp.asarray(dose),
+        dose_min=jnp.asarray(minute),
+        dose_F=jnp.asarray(fraction),
+        dose_tau=jnp.asarray(tau),
+    )
+    return dataclasses.replace(data, plan=data.plan._replace(events=events))

@@ -1,0 +1,81 @@
+"""Sampled values put into a schedule: meters, laboratory, sensor and ultrasound as they would be recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from typing import Any
+
+import numpy as np
+
+from cohorts.synthetic.schedule import DAY_START_MIN, Schedule, at, sensor_days
+from twin.observation.blocks import CGM_RHO, CGM_STEP_MIN
+
+Row = dict[str, Any]
+
+#: one-step thresholds, mg/dL at 0, 60, 120 min; one is enough [B-DX-01]
+IADPSG_MG_DL = (92.0, 180.0, 153.0)
+METER_RANGE, SENSOR_RANGE = (20.0, 600.0), (40.0, 400.0)  # outside, devices say "low" or "high"
+SENSOR_STEP_MIN = 5.0
+# Assumed: the sensor is put on at 10:00; signal is lost now and then
+SENSOR_ON_MIN = 600.0
+GAPS_PER_DAY, GAP_MEAN_MIN = 0.25, 70.0
+
+
+def meets_iadpsg(values: Sequence[float]) -> bool:
+    """75 g test, 0/60/120 min, mg/dL as reported."""
+    return any(v >= limit for v, limit in zip(values, IADPSG_MG_DL, strict=True))
+
+
+def with_limits(row: Row, value: float, limits: tuple[float, float]) -> Row:
+    """The row with its value to 1 mg/dL, or the device's limit."""
+    low, high = limits
+    if value < low:
+        return row | {"value_mg_dl": low, "censor": "low"}
+    if value > high:
+        return row | {"value_mg_dl": high, "censor": "high"}
+    return row | {"value_mg_dl": float(round(value))}
+
+
+def sensor_values(
+    rng: np.random.Generator, level: np.ndarray, sd: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(minutes since the first 04:00, value) every 5 min from level and SD on the encoder's grid, days in order.
+
+    One autoregression whose correlation over the encoder's step is the error model's; it runs on through 04:00,
+    where the model starts afresh.
+    """
+    coarse = np.arange(level.size) * CGM_STEP_MIN
+    fine = np.arange(level.size * CGM_STEP_MIN / SENSOR_STEP_MIN) * SENSOR_STEP_MIN
+    rho = CGM_RHO ** (SENSOR_STEP_MIN / CGM_STEP_MIN)
+    noise = rng.standard_normal(fine.size)
+    residual = np.empty_like(noise)
+    residual[0] = noise[0]
+    for i in range(1, noise.size):
+        residual[i] = rho * residual[i - 1] + np.sqrt(1.0 - rho**2) * noise[i]
+    value = np.interp(fine, coarse, level) + np.interp(fine, coarse, sd) * residual
+    worn = fine >= SENSOR_ON_MIN - DAY_START_MIN
+    days = level.size * CGM_STEP_MIN / 1440.0
+    for _ in range(rng.poisson(GAPS_PER_DAY * days)):
+        start, length = rng.uniform(0.0, fine[-1]), rng.exponential(GAP_MEAN_MIN)
+        worn &= (fine < start) | (fine > start + length)
+    return fine[worn], value[worn]
+
+
+def sensor_rows(plan: Schedule, minutes: np.ndarray, values: np.ndarray) -> list[Row]:
+    assert plan.cgm is not None
+    first = sensor_days(plan.cgm)[0]
+    rows = []
+    for minute, value in zip(minutes, values, strict=True):
+        row = at(plan.woman.lmp_equivalent, first, DAY_START_MIN + float(minute)) | {
+            "kind": "cgm",
+            "device": "sensor",
+        }
+        rows.append(with_limits(row, float(value), SENSOR_RANGE))
+    return rows
+
+
+def until(rows: Sequence[Row], plan: Schedule, as_of_day: int) -> list[Row]:
+    """Rows up to noon of a gestational day."""
+    end = datetime.combine(plan.woman.lmp_equivalent, time()) + timedelta(days=as_of_day, hours=12)
+    return [r for r in rows if r["time_local"] < end]

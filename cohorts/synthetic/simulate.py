@@ -1,0 +1,284 @@
+"""Virtual women: latents from the prior, readings from the model's own error models, a record and its truth.
+
+Woman i of a seed is the same whatever the number of women.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from datetime import timedelta
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from cohorts.synthetic.design import Design
+from cohorts.synthetic.physics import WIDTHS, Outcome, outcomes, stack
+from cohorts.synthetic.readings import (
+    METER_RANGE,
+    Row,
+    meets_iadpsg,
+    sensor_rows,
+    sensor_values,
+    until,
+    with_limits,
+)
+from cohorts.synthetic.schedule import Doses, Schedule, draw_schedule, glucose_rows, intake_rows, scan_rows
+from cohorts.synthetic.skeleton import skeleton_record
+from cohorts.synthetic.titration import titrate
+from cohorts.synthetic.truth import Truth
+from cohorts.synthetic.women import draw_woman
+from twin.encode import WomanData, encode
+from twin.forecast.delivery import LAST_DAY_DIET, LAST_DAY_DRUG, DeliveryPolicy, delivery_days
+from twin.forecast.ensemble import BIRTH_RESIDUAL_SD
+from twin.inference.priors import Prior
+from twin.observation.blocks import CGM_STEP_MIN
+from twin.record import PatientRecord, Statement, build_record
+
+#: encoding on this day makes every week of a pregnancy
+ENCODE_DAY = 300.0
+
+
+@dataclass
+class _Woman:
+    """One woman on her way through the simulator."""
+
+    pseudonym: str
+    plan: Schedule
+    glucose: list[Row]  # placeholders, in time order within each kind
+    scans: list[Row]
+    z_key: Array
+    noise_keys: np.ndarray
+    sensor: np.random.Generator
+    adherence: np.ndarray  # (spot,), uniform
+    onset: float  # uniform
+    birth: float  # standard normal
+
+
+def simulate_woman(
+    key: Array, design: Design, prior: Prior, standard: str = "hadlock1991", *, pseudonym: str = "sim"
+) -> tuple[PatientRecord, Truth]:
+    """One woman from her own key (`woman_key`)."""
+    return simulate_chunk([(key, pseudonym)], design, prior, standard)[0]
+
+
+def simulate_cohort(
+    key: Array,
+    n: int,
+    design: Design,
+    prior: Prior,
+    standard: str = "hadlock1991",
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[tuple[PatientRecord, Truth]]:
+    """n women, named sim-000000 and on; woman i has the key `woman_key(key, i)`.
+
+    The physics runs in chunks, of which at most one is held. progress : called with the number made so far.
+    """
+    for first in range(0, n, WIDTHS[-1]):
+        last = min(first + WIDTHS[-1], n)
+        chunk = [(woman_key(key, i), f"sim-{i:06d}") for i in range(first, last)]
+        yield from simulate_chunk(chunk, design, prior, standard)
+        if progress is not None:
+            progress(last)
+
+
+def woman_key(key: Array, index: int) -> Array:
+    return jax.random.fold_in(key, index)
+
+
+def simulate_chunk(
+    chunk: list[tuple[Array, str]], design: Design, prior: Prior, standard: str
+) -> list[tuple[PatientRecord, Truth]]:
+    """Women given by (key, pseudonym) in one batch, at most the largest of WIDTHS."""
+    women = [_begin(key, name, design) for key, name in chunk]
+    room = design.insulin is not None
+    data = _encoded(women, [None] * len(women), design, standard, np.zeros(len(women), bool))
+    first = data[0]
+    names = prior.names(first)
+    z = np.stack([np.asarray(jax.random.normal(w.z_key, (len(names),))) for w in women], axis=-1)
+    keys = np.stack([w.noise_keys for w in women], axis=-1)
+
+    def run(stacked: WomanData, day: np.ndarray | None = None) -> Outcome:
+        width = stacked.plan.weight_kg.shape[-1]
+        week = np.full(len(women), 40.0) if day is None else day / 7.0
+        out = outcomes(prior, stacked, *(_repeat_last(x, width) for x in (z, keys, week)))
+        return jax.tree.map(lambda x: x[..., : len(women)], out)
+
+    stacked = stack(data, with_doses=room)
+    out = run(stacked)
+    gdm = [
+        None if out.ogtt is None else meets_iadpsg([_whole(v) for v in out.ogtt[:3, i]])
+        for i in range(len(women))
+    ]
+    cared_for = np.array([bool(g) for g in gdm]) if design.if_gdm else np.ones(len(women), bool)
+    doses: list[Doses | None] = [None] * len(women)
+    if design.metformin is not None:
+        data = _encoded(women, doses, design, standard, cared_for)
+        stacked = stack(data, with_doses=room)
+    if design.insulin is not None:
+        start = design.insulin.start_week
+        padded = _repeat_last(cared_for, stacked.plan.weight_kg.shape[-1])
+        doses = titrate(lambda d: _padded(run(d), len(padded)), stacked, start, padded)[: len(women)]
+        data = _encoded(women, doses, design, standard, cared_for)
+        stacked = stack(data, with_doses=room)
+    drug = cared_for & np.array([bool(d and d.by_week) or design.metformin is not None for d in doses])
+    day = np.array([_delivery_day(w.onset, bool(d), design) for w, d in zip(women, drug, strict=True)])
+    out = run(stacked, day)
+    results = []
+    for i, w in enumerate(women):
+        mine = jax.tree.map(lambda x, i=i: x[..., i], out)
+        if not bool(mine.ok) or not np.isfinite(mine.weight_at_birth_g):
+            raise FloatingPointError(f"the simulation of {w.pseudonym} is not finite; report design and seed")
+        record = _record(w, mine, doses[i], gdm[i], bool(cared_for[i]), design)
+        truth = _truth(w, mine, names, z[:, i], int(day[i]), gdm[i], bool(drug[i]), design, prior, standard)
+        results.append((record, truth))
+    return results
+
+
+def _begin(key: Array, pseudonym: str, design: Design) -> _Woman:
+    who, z_key, noise = jax.random.split(key, 3)
+    seed = [int(x) for x in np.asarray(jax.random.key_data(who) if _typed(who) else who)]
+    rng, timing, sensor = (np.random.default_rng([*seed, part]) for part in range(3))
+    woman = draw_woman(rng, design)
+    onset, birth = float(rng.uniform(1e-6, 1.0 - 1e-6)), float(rng.standard_normal())
+    plan = draw_schedule(timing, woman, design)
+    noise_keys = jax.random.split(noise, 3)
+    return _Woman(
+        pseudonym=pseudonym,
+        plan=plan,
+        glucose=glucose_rows(plan),
+        scans=scan_rows(plan),
+        z_key=z_key,
+        noise_keys=np.asarray(jax.random.key_data(noise_keys) if _typed(noise_keys) else noise_keys),
+        sensor=sensor,
+        adherence=timing.uniform(size=len(plan.spots)),
+        onset=onset,
+        birth=birth,
+    )
+
+
+def _typed(key: Array) -> bool:
+    return bool(jnp.issubdtype(key.dtype, jax.dtypes.prng_key))
+
+
+def _encoded(
+    women: list[_Woman], doses: list[Doses | None], design: Design, standard: str, treated: np.ndarray
+) -> list[WomanData]:
+    """The placeholders as inference would see them, beside what she really eats and takes."""
+    out = []
+    for w, d, t in zip(women, doses, treated, strict=True):
+        intake = intake_rows(w.plan, design, d, recorded=False, treated=bool(t))
+        rows = {"glucose": w.glucose, "biometry": w.scans} | intake
+        data = encode(
+            skeleton_record(w.pseudonym, rows, w.plan.woman.statements()), ENCODE_DAY, standard=standard
+        )
+        assert int(data.spots.mask.sum()) == len(w.plan.spots)
+        out.append(data)
+    return out
+
+
+def _delivery_day(onset: float, on_drug: bool, design: Design) -> int:
+    """Spontaneous onset, or the day policy ends the wait; after the record ends."""
+    policy = DeliveryPolicy(last_day=LAST_DAY_DRUG if on_drug else LAST_DAY_DIET)
+    return int(delivery_days(jnp.asarray(onset), policy, float(design.as_of_day + 1)))
+
+
+def _record(
+    w: _Woman, out: Outcome, doses: Doses | None, gdm: bool | None, cared_for: bool, design: Design
+) -> PatientRecord:
+    """The record as it stands at noon of the as-of day."""
+    plan = w.plan
+    by_kind = {kind: [r for r in w.glucose if r["kind"] == kind] for kind in ("ogtt", "smbg")}
+    glucose: list[Row] = []
+    if out.ogtt is not None:
+        tests = by_kind["ogtt"]
+        glucose += [
+            r | {"value_mg_dl": _whole(v)} for r, v in zip(tests, out.ogtt[: len(tests)], strict=True)
+        ]
+    if out.spots is not None and design.smbg is not None and cared_for:
+        rows = by_kind["smbg"]
+        glucose += [
+            with_limits(r, float(v), METER_RANGE)
+            for r, v, u in zip(rows, out.spots[: len(rows)], w.adherence, strict=True)
+            if u < design.smbg.adherence
+        ]
+    if plan.cgm is not None and out.cgm_level is not None and out.cgm_sd is not None and cared_for:
+        glucose += sensor_rows(plan, *sensor_values(w.sensor, *_in_day_order(plan, out)))
+    measured: list[Row] = []
+    if out.ln_scans is not None:
+        pairs = zip(w.scans, out.ln_scans[: len(w.scans)], strict=True)
+        measured = [r | {"value": round(float(np.exp(v)), 1)} for r, v in pairs]
+    tables = intake_rows(plan, design, doses, recorded=True, treated=cared_for)
+    tables |= {"glucose": glucose, "biometry": measured}
+    if not cared_for:
+        tables["meals"] = []
+    statements = plan.woman.statements()
+    if gdm is not None and plan.ogtt_day is not None:
+        known = plan.woman.lmp_equivalent + timedelta(days=plan.ogtt_day)
+        statements.append(Statement("gdm", gdm, known, about=known if gdm else None))
+    kept = {name: until(r, plan, design.as_of_day) for name, r in tables.items()}
+    return build_record(w.pseudonym, kept, statements)
+
+
+def _in_day_order(plan: Schedule, out: Outcome) -> tuple[np.ndarray, np.ndarray]:
+    """The encoder puts the newest sensor day first, and pads."""
+    assert plan.cgm is not None and out.cgm_level is not None and out.cgm_sd is not None
+    grid = (-1, int(1440 / CGM_STEP_MIN))
+    level, sd = (
+        np.asarray(x).reshape(grid)[: plan.cgm.days][::-1].ravel() for x in (out.cgm_level, out.cgm_sd)
+    )
+    return level, sd
+
+
+def _truth(
+    w: _Woman,
+    out: Outcome,
+    names: list[str],
+    z: np.ndarray,
+    day: int,
+    gdm: bool | None,
+    treated: bool,
+    design: Design,
+    prior: Prior,
+    standard: str,
+) -> Truth:
+    parameters: dict[str, float] = {}
+    for part in (out.latents.maternal, out.latents.pregnancy, out.latents.fetus):
+        parameters |= {f.name: float(getattr(part, f.name)) for f in fields(part) if f.name != "BW"}
+    for name in ("sensor_gain", "sensor_offset", "cgm_cv"):
+        parameters[name] = float(getattr(out.latents, name))
+    weight = float(out.weight_at_birth_g)
+    return Truth(
+        pseudonym=w.pseudonym,
+        design=design.name,
+        prior_id=prior.id,
+        standard=standard,
+        as_of_day=design.as_of_day,
+        delivery_day=day,
+        birth_weight_g=weight * float(np.exp(BIRTH_RESIDUAL_SD * w.birth)),
+        latent_weight_at_birth_g=weight,
+        dating_shift_weeks=float(out.latents.dating_shift_weeks),
+        fetal_sex=w.plan.woman.fetal_sex,
+        gdm=gdm,
+        treated=treated,
+        z=dict(zip(names, (float(v) for v in z), strict=True)),
+        parameters=parameters,
+        fetal_weight_g=np.asarray(out.fetal_weight_g),
+        mean_glucose_mg_dl=np.asarray(out.mean_glucose),
+    )
+
+
+def _whole(value: float) -> float:
+    return float(round(float(value)))
+
+
+def _repeat_last(x: np.ndarray, width: int) -> np.ndarray:
+    extra = width - x.shape[-1]
+    return x if extra <= 0 else np.concatenate([x, np.repeat(x[..., -1:], extra, axis=-1)], axis=-1)
+
+
+def _padded(out: Outcome, width: int) -> Outcome:
+    return out._replace(review=jnp.asarray(_repeat_last(np.asarray(out.review), width)))
