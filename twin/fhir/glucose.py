@@ -62,7 +62,7 @@ def read_glucose(part: Mapping[str, Any], code: Code, source: str, context: Cont
             "a plain glucose code inside a tolerance test does not say its time after the load. "
             "Row not used.",
         )
-    elif _says_load(part):
+    elif _says_load(part, notes=fields["kind"] == "lab"):
         raise RowRejected(
             "text-says-load",
             "the code is a plain glucose but its text speaks of a glucose load; the time after the load is "
@@ -125,10 +125,12 @@ def _is_ogtt(part: Mapping[str, Any]) -> bool:
     return any(c.concept.startswith(("ogtt", "gct")) for c in siblings)
 
 
-def _says_load(part: Mapping[str, Any]) -> bool:
+def _says_load(part: Mapping[str, Any], *, notes: bool) -> bool:
+    """Text of the code; `notes` only where a load is likely: at home "75 g" is more often bread."""
     code = mapping(part.get("code"))
     texts = [code.get("text"), *(c.get("display") for c in items(code.get("coding")))]
-    texts += [n.get("text") for n in items(part.get("note"))]
+    if notes:
+        texts += [n.get("text") for n in items(part.get("note"))]
     return any(isinstance(t, str) and _LOADED.search(t) for t in texts)
 
 

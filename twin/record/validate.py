@@ -85,7 +85,7 @@ def validate_table(name: str, df: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Rec
     if name == "biometry":
         _sizes(sieve)
     _duplicates(sieve, name)
-    clean = sieve.df[list(COLUMNS[name])].sort_values(["time_utc", "source"], kind="stable")
+    clean = sieve.df[list(COLUMNS[name])]  # sorted by the search for duplicates
     return clean.reset_index(drop=True).astype(COLUMNS[name]), tuple(sieve.issues)
 
 
@@ -94,32 +94,26 @@ def _with_all_columns(name: str, df: pd.DataFrame) -> pd.DataFrame:
     for column, dtype in COLUMNS[name].items():
         if column in df:
             out[column] = df[column].reset_index(drop=True)
+        elif dtype.startswith("datetime64"):
+            out[column] = pd.Series(pd.NaT, index=range(len(df)), dtype=dtype)
         else:
-            fill: object = "" if dtype == "str" else (0 if dtype == "int64" else None)
-            out[column] = pd.Series([fill] * len(df), dtype="object")
+            fill = {"str": "", "int64": 0}.get(dtype, float("nan"))
+            out[column] = pd.Series(fill, index=range(len(df)), dtype=dtype)
     return pd.DataFrame(out)
 
 
 def _types(sieve: _Sieve, name: str) -> None:
-    df = sieve.df.copy()
-    df["source"] = df["source"].fillna("").astype("str")
-    bad = pd.Series(False, index=df.index)
+    columns: dict[str, pd.Series] = {}
+    bad = pd.Series(False, index=sieve.df.index)
     for column, dtype in COLUMNS[name].items():
-        raw = df[column]
-        if dtype.startswith("datetime64"):
-            utc = "UTC" in dtype
-            good: pd.Series = pd.to_datetime(raw, errors="coerce", utc=utc)
-            good = good.dt.as_unit("ns")
-        elif dtype == "str":
-            good = raw.fillna("").astype("str")
-        else:
-            good = pd.to_numeric(raw, errors="coerce")
-            if dtype == "int64":
-                good = good.fillna(0).astype("int64")
+        raw = sieve.df[column]
+        if raw.dtype == dtype and dtype != "str":
+            columns[column] = raw
+            continue
+        columns[column] = good = _as_type(raw, dtype)
         if dtype != "str":
             bad |= good.isna() & raw.notna()
-        df[column] = good
-    sieve.df = df
+    sieve.df = pd.DataFrame(columns)
     sieve.drop(bad, "bad-type", lambda r: f"a value of the {name} row has the wrong type. Row not used.")
     missing = sieve.df["time_utc"].isna() | sieve.df["time_local"].isna()
     sieve.drop(missing, "no-time", lambda r: f"the {name} row has no time. Row not used.")
@@ -131,6 +125,16 @@ def _types(sieve: _Sieve, name: str) -> None:
             "no-value",
             lambda r: f"the {name} row has no {needed}. Row not used.",
         )
+
+
+def _as_type(raw: pd.Series, dtype: str) -> pd.Series:
+    """The column in `dtype`; what cannot be read becomes missing."""
+    if dtype == "str":
+        return raw.fillna("").astype("str")
+    if dtype.startswith("datetime64"):
+        return pd.to_datetime(raw, errors="coerce", utc="UTC" in dtype).dt.as_unit("ns")
+    number = pd.to_numeric(raw, errors="coerce")
+    return number.fillna(0).astype("int64") if dtype == "int64" else number.astype("float64")
 
 
 def _words(sieve: _Sieve, name: str) -> None:

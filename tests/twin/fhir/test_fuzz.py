@@ -120,7 +120,7 @@ def covered(result):
     return sources
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(damaged())
 @example(BASE)
 def test_damage_is_reported_never_raised_and_never_silent(document):

@@ -254,6 +254,10 @@ def test_the_time_after_the_load_is_not_guessed_from_text():
     reading = observation("2345-7", **SMBG)
     reading["code"]["text"] = "Glucose 2h OGTT 75 g"
     assert only_issue(one(reading)).code == "text-says-load"
+    noted = observation("2345-7", **SMBG, note=[{"text": "after 75 g glucose"}])
+    assert only_issue(one(noted)).code == "text-says-load"
+    bread = observation("41653-7", **SMBG, note=[{"text": "75 g bread for breakfast"}])
+    assert len(one(bread).glucose) == 1
 
 
 def test_a_load_that_is_not_stated_is_kept_and_said():
