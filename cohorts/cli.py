@@ -26,7 +26,7 @@ Examples:
 Writes OUT/fhir/women-NNNNN.ndjson.gz and OUT/truth.parquet. The same seed gives the same women; woman i does not
 depend on N. What is simulated says so, and shows nothing about accuracy in real women.
 
-Exit codes: 0 done; 1 design or prior not usable; 2 wrong usage.
+Exit codes: 0 done; 1 prior not usable, or OUT already holds a cohort; 2 wrong usage, unknown design.
 """
 
 
@@ -62,7 +62,7 @@ def simulate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from cohorts.synthetic import DESIGNS, design_named, simulate_cohort, write_simulated, write_truth
+    from cohorts.synthetic import design_named, simulate_cohort, write_simulated, write_truth
     from twin.errors import TwinError
     from twin.inference.priors import DEFAULT_PRIOR, load_prior
 
@@ -91,8 +91,8 @@ def simulate(
                     write_simulated(women, files[-1])
                     women = []
     except TwinError as why:
-        typer.echo(f"error ({why.code}): {why} Designs: {', '.join(sorted(DESIGNS))}.", err=True)
-        raise typer.Exit(UNUSABLE) from why
+        typer.echo(f"error ({why.code}): {why}", err=True)
+        raise typer.Exit(USAGE if why.code == "unknown-design" else UNUSABLE) from why
     write_truth(truths, out / "truth.parquet")
     summary = {
         "schema": "gdm-twin/cohort-simulate/1",

@@ -117,7 +117,7 @@ def stack(women: Sequence[WomanData], *, with_doses: bool) -> WomanData:
     if with_doses:
         women = [_room_for_doses(w) for w in women]
     table = women[0].table
-    bare = [dataclasses.replace(w, table=None) for w in women]
+    bare = [dataclasses.replace(w, table=None) for w in women]  # type: ignore[arg-type]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(_widened(leaves), axis=-1), *bare)
     return dataclasses.replace(stacked, table=table)
 
