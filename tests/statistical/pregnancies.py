@@ -133,31 +133,36 @@ def plan(group, strategy):
 
 
 @functools.partial(jax.jit, static_argnames="sweeps")
-def _course(p, g, fetus, week_plan, reference, table, sweeps):
-    n = p.BW.shape[0]
-    run = course(
-        p, g, fetus, week_plan, jnp.zeros((N_CELLS, n), p.BW.dtype), jnp.zeros(n, p.BW.dtype), reference, table,
-        sweeps=sweeps,
-    )  # fmt: skip
-    return run.growth.edges.L[-1] + run.growth.edges.F[-1], run.exposure, run.ok
+def full_course(p, g, fetus, week_plan, reference, table, sweeps):
+    """`course` of undisturbed fetuses from 14 to 40 weeks."""
+    n, dtype = p.BW.shape[0], p.BW.dtype
+    quiet, dating = jnp.zeros((N_CELLS, n), dtype), jnp.zeros(n, dtype)
+    return course(p, g, fetus, week_plan, quiet, dating, reference, table, sweeps=sweeps)
 
 
-def run_fast(group, strategy, sweeps=2):
-    """Weight at 40 weeks, g, (woman,), by weekly averaging."""
+def arguments(group, strategy):
+    """What `full_course` takes, but for the number of sweeps."""
     n = len(group)
     fetus = {k: np.array([w.fetus[k] for w in group]) for k in group[0].fetus}
-    p = to_params([w.params for w in group])
-    weight, _, ok = _course(
-        _full(p, n),
+    return (
+        _full(to_params([w.params for w in group]), n),
         _full(pregnancy_params(group), n),
         _full(FetalParams.reference(**fetus), n),
         plan(group, strategy),
         jnp.asarray(reference_exposure(STANDARD)),
         growth_table(STANDARD),
-        sweeps,
     )
-    assert np.asarray(ok).all()
-    return np.asarray(weight)
+
+
+def weight_at_end(run):
+    return run.growth.edges.L[-1] + run.growth.edges.F[-1]
+
+
+def run_fast(group, strategy, sweeps=2):
+    """Weight at 40 weeks, g, (woman,), by weekly averaging."""
+    run = full_course(*arguments(group, strategy), sweeps)
+    assert np.asarray(run.ok).all()
+    return np.asarray(weight_at_end(run))
 
 
 @functools.lru_cache(maxsize=4)
@@ -174,7 +179,7 @@ def slow_functions(group):
     weeks = _hourly()
     standard = weight_reference(weeks)
     at_test = weight_reference(np.array([TEST_WEEK]))[0]
-    values = at_weeks(
+    values = jax.jit(at_weeks)(
         _full(to_params([w.params for w in group]), len(group)),
         _full(pregnancy_params(group), len(group)),
         jnp.asarray(weeks)[:, None],
@@ -204,13 +209,14 @@ def run_minutes(woman, slow, strategy):
     return run["birth_weight_g"]
 
 
-def measure(group, strategies=STRATEGIES, sweeps=2):
-    """{strategy: (weekly g, minute g)}, each (woman,)."""
-    slow = slow_functions(group)
+def measure(group, strategies=STRATEGIES, sweeps=2, checked=None):
+    """{strategy: (weekly g, minute g)}, each (woman,), of the first `checked` women of the group."""
+    some = group[:checked]
+    slow = slow_functions(some)
     return {
         s: (
-            run_fast(group, s, sweeps),
-            np.array([run_minutes(w, f, s) for w, f in zip(group, slow, strict=True)]),
+            run_fast(group, s, sweeps)[: len(some)],
+            np.array([run_minutes(w, f, s) for w, f in zip(some, slow, strict=True)]),
         )
         for s in strategies
     }

@@ -1,14 +1,20 @@
 """Women of the prior as arrays, simulated once per module that asks."""
 
-import functools
-
 import jax
-import numpy as np
 import pytest
 
 from tests.reference.women import draw_women
 from tests.statistical.bridge import matched_women, to_twin
 from twin.physiology.simulate import simulate_day
+
+
+@pytest.fixture(autouse=True, scope="package")
+def quick_compilation():
+    """Much is compiled and run once: compile without optimisation. The full measurements compile as users do."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +38,3 @@ def woman_arrays(women):
 def simulate():
     """`simulate_day`, compiled once per shape."""
     return jax.jit(simulate_day, static_argnames=("n_steps", "h", "repeated"))
-
-
-@pytest.fixture(scope="session")
-def rng_of():
-    """A generator by name, so that adding a test moves no other."""
-    return functools.partial(_generator)
-
-
-def _generator(name):
-    return np.random.default_rng(np.frombuffer(name.encode(), dtype=np.uint8))

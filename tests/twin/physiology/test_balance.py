@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.reference import closed_form
 from tests.statistical.bridge import to_events, to_params
+from twin.physiology.coupled import REFERENCE_MEALS, power_mean, since_day_start
 from twin.physiology.events import DayEvents
 from twin.physiology.maternal import MaternalState, StepCoefficients, StepDrive, fasting_state, step
 from twin.physiology.parameters import INSULIN_F, INSULIN_TAU_MIN, MaternalParams
@@ -56,6 +57,14 @@ def test_reference_tolerance_test():
     drink = DayEvents.of(meals=((0.0, 75.0),))
     run = jax.jit(lambda p: simulate_day(p, drink, n_steps=48, repeated=False))(MaternalParams.reference())
     np.testing.assert_allclose(run.G[np.array([0, 24, 48])], [81.0, 136.0, 111.0], atol=3.0)
+
+
+def test_reference_day():
+    """Six meals, 220 g: mean 94 mg/dL [MODEL 1.2], exposure M_4 97.7 [MODEL 2.2], within 1."""
+    events = DayEvents.of(meals=tuple((float(since_day_start(t)), g) for t, g in REFERENCE_MEALS))
+    G = np.asarray(jax.jit(lambda p: simulate_day(p, events).G)(MaternalParams.reference()))
+    assert sum(g for _, g in REFERENCE_MEALS) == 220.0
+    np.testing.assert_allclose([G[:-1].mean(), power_mean(G)], [94.0, 97.7], atol=1.0)
 
 
 def _inert(**changes):
