@@ -461,6 +461,10 @@ def _cgm(record: PatientRecord, n_glucose: int, meals: tuple[tuple[float, float]
 
 def _ogtt(record: PatientRecord, n_glucose: int) -> ToleranceTests:
     table = record.glucose[(record.glucose["kind"] == "ogtt") & record.glucose["gestational_day"].notna()]
+    loaded = table["load_g"].notna() | (
+        table["minutes_post_load"] == 0
+    )  # an unknown load says nothing after time 0
+    table = table[loaded & table["minutes_post_load"].notna()]
     tests: list[pd.DataFrame] = []
     if len(table):
         start = table["time_local"] - pd.to_timedelta(table["minutes_post_load"], unit="min")
@@ -499,6 +503,7 @@ def _scans(record: PatientRecord, n_cells: int) -> Scans:
     keep = np.isfinite(day) & (week >= FIRST_WEEK) & (week < FIRST_WEEK + n_cells)
     keep &= table["quantity"].isin(BIOMETRY).to_numpy()
     keep &= ~((table["quantity"] == "efw_g").to_numpy() & (day < EFW_FROM_DAY))
+    keep &= ~table["method"].str.contains("outside-formula-range", regex=False).to_numpy(dtype=bool)
     measured = table[keep & (table["quantity"] != "efw_g").to_numpy()]
     raw = set(measured["scan"])
     # raw biometry and an EFW made from it are the same information: never both [MODEL 2.3]

@@ -15,7 +15,7 @@ from twin import __version__
 from twin.encode import WomanData, encode
 from twin.inference import laplace
 from twin.inference.arviz_gate import write_posterior
-from twin.inference.model import Evaluation, evaluate, predict
+from twin.inference.model import Evaluation, evaluate, readings
 from twin.inference.nuts import sample_nuts
 from twin.inference.priors import Prior, load_prior, unpack
 from twin.physiology.fetus import MEASURES
@@ -157,9 +157,9 @@ def save_posterior(posterior: Posterior, path: Path) -> None:
         },
         coords={"chain": [0], "draw": np.arange(n)},
     )
-    blocks = predict(posterior.prior, posterior.data, jnp.asarray(posterior.z[:, 0])).blocks
-    observed, predicted = {}, {}
-    for name, block in blocks.items():
+    observed: dict[str, tuple] = {}
+    predicted: dict[str, tuple] = {}
+    for name, block in readings(posterior.data).items():
         keep = np.asarray(block.mask) > 0
         observed[name] = ((f"{name}_reading",), np.asarray(block.value)[keep])
         loc, scale = np.asarray(model.loc[name])[keep], np.asarray(model.scale[name])[keep]

@@ -18,6 +18,7 @@ from twin.observation.blocks import (
     CGM_RHO,
     CGM_STEP_MIN,
     TERM_SD,
+    AbstractErrorModel,
     BirthAge,
     Block,
     CgmError,
@@ -192,6 +193,25 @@ def log_joint(prior: Prior, data: WomanData, z: Array) -> Array:
     for block in predictions.blocks.values():
         total = total + block.log_likelihood()
     return jnp.where(predictions.ok & jnp.isfinite(total), total, -jnp.inf)
+
+
+class Reading(NamedTuple):
+    """Observed values of one kind, in the order of its block."""
+
+    error: AbstractErrorModel
+    value: Array
+    mask: Array
+
+
+def readings(data: WomanData) -> dict[str, Reading]:
+    """What was observed, by kind, flat like the blocks of `predict`."""
+    every = {
+        "spot_glucose": Reading(SpotError(), data.spots.value, data.spots.mask),
+        "cgm": Reading(CgmError(), data.cgm.value.reshape(-1), data.cgm.mask.reshape(-1)),
+        "ogtt": Reading(OgttError(), data.ogtt.value.reshape(-1), data.ogtt.mask.reshape(-1)),
+        "biometry": Reading(ScanError(), data.scans.ln_value, data.scans.mask),
+    }
+    return {name: r for name, r in every.items() if r.value.shape[0]}
 
 
 class Evaluation(NamedTuple):

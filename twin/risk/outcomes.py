@@ -6,9 +6,11 @@ expectation with less Monte-Carlo noise.
 
 from __future__ import annotations
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtr
+from scipy.special import ndtr
 
 from twin.forecast import BIRTH_RESIDUAL_SD
 from twin.growth_standards import birthweight_from_z
@@ -16,32 +18,38 @@ from twin.growth_standards import birthweight_from_z
 Z_90, Z_10 = 1.2815515655446004, -1.2815515655446004
 SEX_CODE = {"female": 0, "male": 1}
 MALE_SHARE = 0.512  # of births, where the sex is not known
+_FIRST, _LAST = 140, 300
 
 
 def exceeds(weight_g: np.ndarray, threshold_g: np.ndarray | float) -> np.ndarray:
     """P(birth weight > threshold | fetal weight at birth), same shape as `weight_g`."""
-    gap = (np.log(weight_g) - np.log(threshold_g)) / BIRTH_RESIDUAL_SD
-    return np.asarray(ndtr(jnp.asarray(gap)))
+    return ndtr((np.log(weight_g) - np.log(threshold_g)) / BIRTH_RESIDUAL_SD)
+
+
+@functools.lru_cache(maxsize=128)
+def _limits_g(z: float, reference: str, sex: str) -> np.ndarray:
+    """Birth weight at z by day from _FIRST to _LAST, g; NaN outside the reference's days."""
+    days = jnp.arange(_FIRST, _LAST + 1, dtype=float)
+    code = jnp.full(days.shape, SEX_CODE[sex])
+    return np.asarray(birthweight_from_z(jnp.full(days.shape, z), days, code, standard=reference))
 
 
 def chart_limit_g(
     day: np.ndarray, z: float, reference: str, sex: str | None
 ) -> list[tuple[float, np.ndarray]]:
-    """(share of births, limit in g) by sex: one entry if the sex is known. NaN outside the reference's days."""
+    """(share of births, limit in g) by sex: one entry if the sex is known."""
     known = [(1.0, sex)] if sex in SEX_CODE else [(MALE_SHARE, "male"), (1.0 - MALE_SHARE, "female")]
-    out = []
-    for share, name in known:
-        code = jnp.full(day.shape, SEX_CODE[str(name)])
-        limit = birthweight_from_z(z, jnp.asarray(day, dtype=float), code, standard=reference)
-        out.append((share, np.asarray(limit)))
-    return out
+    row = np.clip(np.asarray(day).astype(int) - _FIRST, 0, _LAST - _FIRST)
+    return [(share, _limits_g(z, reference, str(name))[row]) for share, name in known]
 
 
 def large(weight_g: np.ndarray, day: np.ndarray, reference: str, sex: str | None) -> np.ndarray:
-    """P(birth weight above the 90th centile of the reference | draw); NaN where the reference has no such day."""
-    return sum(w * exceeds(weight_g, g) for w, g in chart_limit_g(day, Z_90, reference, sex))  # type: ignore[return-value]
+    """P(birth weight above the reference's 90th centile | draw); NaN where the reference has no such day."""
+    parts = [w * exceeds(weight_g, g) for w, g in chart_limit_g(day, Z_90, reference, sex)]
+    return np.sum(parts, axis=0)
 
 
 def small(weight_g: np.ndarray, day: np.ndarray, reference: str, sex: str | None) -> np.ndarray:
-    """P(birth weight below the 10th centile of the reference | draw)."""
-    return sum(w * (1.0 - exceeds(weight_g, g)) for w, g in chart_limit_g(day, Z_10, reference, sex))  # type: ignore[return-value]
+    """P(birth weight below the reference's 10th centile | draw)."""
+    parts = [w * (1.0 - exceeds(weight_g, g)) for w, g in chart_limit_g(day, Z_10, reference, sex)]
+    return np.sum(parts, axis=0)
