@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
-from scipy.stats import norm, truncnorm
+from scipy.special import ndtr, ndtri
 
 from cohorts.synthetic.design import Design
 from twin.encode import HYPERTENSION_SHARE, SMOKING_SHARE, expected_gain_kg
@@ -76,12 +76,11 @@ def draw_woman(rng: np.random.Generator, design: Design) -> Woman:
     """One woman. Every quantity takes a fixed number of draws, so that designs share women."""
 
     def truncated(mean: float, sd: float, low: float, high: float) -> float:
-        a, b = (low - mean) / sd, (high - mean) / sd
-        return float(truncnorm.ppf(rng.uniform(), a, b, loc=mean, scale=sd))
+        first, last = ndtr((low - mean) / sd), ndtr((high - mean) / sd)
+        return mean + sd * float(ndtri(first + rng.uniform() * (last - first)))
 
     age, height = truncated(*AGE_Y), truncated(*HEIGHT_CM)
-    low, high = (norm.cdf((np.log(b) - LN_BMI[0]) / LN_BMI[1]) for b in design.bmi)
-    bmi = float(np.exp(LN_BMI[0] + LN_BMI[1] * norm.ppf(low + rng.uniform() * (high - low))))
+    bmi = float(np.exp(truncated(*LN_BMI, *np.log(design.bmi))))
     parity = int(np.searchsorted(np.cumsum(PARITY), rng.uniform(), side="right"))
     smoking, hypertension = rng.uniform() < SMOKING_SHARE, rng.uniform() < HYPERTENSION_SHARE
     sex = "male" if rng.uniform() < MALE_SHARE else "female"

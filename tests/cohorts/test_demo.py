@@ -7,8 +7,9 @@ from importlib import resources
 import jax
 import pytest
 
-from cohorts.synthetic import DESIGNS, IADPSG_MG_DL, simulate_woman, woman_key
+from cohorts.synthetic import DESIGNS, IADPSG_MG_DL, woman_key
 from cohorts.synthetic.make_demo import DEMOS, FOLDER, SEED, smbg_above_target
+from cohorts.synthetic.simulate import simulate_chunk
 from twin.fhir import read_bundle
 from twin.growth_standards import birthweight_centile
 from twin.record import COLUMNS, scope_gate
@@ -101,13 +102,13 @@ def test_normal(packaged, told):
 
 
 def test_the_simulator_makes_the_packaged_woman_again(packaged, told, prior):
-    """Alone instead of in a batch, so the readings also show that the batch does not matter. When the model or
-    the prior changed on purpose: run `python -m cohorts.synthetic.make_demo` and commit what it writes."""
-    truth = told["women"]["normal"]
-    key = woman_key(jax.random.key(SEED), truth["index"])
-    record, again = simulate_woman(key, DESIGNS["demo-normal"], prior, pseudonym="demo-normal")
+    """In another batch than the one she was found in. When the model or the prior changed on purpose: run
+    `python -m cohorts.synthetic.make_demo` and commit what it writes."""
+    truth, seed = told["women"]["diet"], jax.random.key(SEED)
+    chunk = [(woman_key(seed, i), "demo-diet") for i in (truth["index"], truth["index"] + 1)]
+    record, again = simulate_chunk(chunk, DESIGNS["demo-diet"], prior, "hadlock1991")[0]
     for table, column in (("glucose", "value_mg_dl"), ("biometry", "value"), ("weights", "weight_kg")):
-        a, b = (getattr(r, table).sort_values(["time_utc", column]) for r in (record, packaged["normal"]))
+        a, b = (getattr(r, table).sort_values(["time_utc", column]) for r in (record, packaged["diet"]))
         assert list(a[column]) == list(b[column]) and list(a["time_utc"]) == list(b["time_utc"])
     assert again.birth_weight_g == pytest.approx(truth["birth_weight_g"], rel=1e-6)
     assert told["seed"] == SEED and told["simulated"] is True

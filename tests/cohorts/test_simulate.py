@@ -10,7 +10,15 @@ import pandas as pd
 import pytest
 from scipy.stats import binom, kstest, t
 
-from cohorts.synthetic import DESIGNS, simulate_cohort, simulated_resources, write_simulated, write_truth
+from cohorts.synthetic import (
+    DESIGNS,
+    simulate_cohort,
+    simulate_woman,
+    simulated_resources,
+    woman_key,
+    write_simulated,
+    write_truth,
+)
 from twin.encode import encode
 from twin.fhir import read_source
 from twin.inference.model import predict
@@ -75,14 +83,23 @@ def test_truth_is_not_in_the_records(tmp_path, standard_women):
     assert list(table["pseudonym"]) == [r.pseudonym for r, _ in standard_women]
 
 
-def test_same_seed_same_women_whatever_their_number(prior, standard_women):
-    again = list(simulate_cohort(jax.random.key(12), 2, DESIGNS["standard"], prior))
+def test_same_seed_same_women_whatever_their_number(prior, everyone, standard_women):
+    again = list(simulate_cohort(jax.random.key(12), 2, everyone, prior))
     for (a, ta), (b, tb) in zip(again, standard_women[:2], strict=True):
         same_content(a, b)
         assert ta.z == tb.z and ta.delivery_day == tb.delivery_day
         assert ta.birth_weight_g == pytest.approx(tb.birth_weight_g, rel=1e-9)
-    other = next(simulate_cohort(jax.random.key(13), 1, DESIGNS["standard"], prior))
+    other = next(simulate_cohort(jax.random.key(13), 2, everyone, prior))
     assert other[1].z != standard_women[0][1].z
+
+
+@pytest.mark.slow
+def test_a_woman_alone_is_the_woman_in_her_cohort(prior, everyone, standard_women):
+    """Another program width: the same readings, truth to rounding of the sums."""
+    key = woman_key(jax.random.key(12), 3)
+    record, truth = simulate_woman(key, everyone, prior, pseudonym="sim-000003")
+    same_content(record, standard_women[3][0])
+    assert truth.birth_weight_g == pytest.approx(standard_women[3][1].birth_weight_g, rel=1e-9)
 
 
 @pytest.fixture(scope="module")
