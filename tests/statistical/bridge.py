@@ -80,20 +80,18 @@ def to_events(women, slots=None):
         return INSULIN_TAU_MIN["rapid"] if row[2] == "rapid" else women[lane][0]["tau"][row[2]]
 
     return DayEvents(
-        **{
-            "meal_min": _column(meals, lambda r, _: r[0], 0.0),
-            "meal_mg": _column(meals, lambda r, _: 1000.0 * r[1], 0.0),
-            "meal_speed": _column(meals, lambda r, _: 1.0, 1.0),
-            "dose_min": _column(doses, lambda r, _: r[0], 0.0),
-            "dose_mU": _column(doses, lambda r, _: 1000.0 * r[1], 0.0),
-            "dose_tau": _column(doses, tau, 55.0),
-            "dose_F": _column(doses, lambda r, lane: women[lane][0]["F"][r[2]], 1.0),
-            "tablet_min": _column(tablets, lambda r, _: r[0], 0.0),
-            "tablet_mg": _column(tablets, lambda r, _: r[1], 0.0),
-            "bout_start": _column(bouts, lambda r, _: r[0], 0.0),
-            "bout_end": _column(bouts, lambda r, _: r[1], 0.0),
-            "bout_intensity": _column(bouts, lambda r, _: r[2], 0.0),
-        }
+        meal_min=_column(meals, lambda r, _: r[0], 0.0),
+        meal_mg=_column(meals, lambda r, _: 1000.0 * r[1], 0.0),
+        meal_speed=_column(meals, lambda r, _: 1.0, 1.0),
+        dose_min=_column(doses, lambda r, _: r[0], 0.0),
+        dose_mU=_column(doses, lambda r, _: 1000.0 * r[1], 0.0),
+        dose_tau=_column(doses, tau, 55.0),
+        dose_F=_column(doses, lambda r, lane: women[lane][0]["F"][r[2]], 1.0),
+        tablet_min=_column(tablets, lambda r, _: r[0], 0.0),
+        tablet_mg=_column(tablets, lambda r, _: r[1], 0.0),
+        bout_start=_column(bouts, lambda r, _: r[0], 0.0),
+        bout_end=_column(bouts, lambda r, _: r[1], 0.0),
+        bout_intensity=_column(bouts, lambda r, _: r[2], 0.0),
     )
 
 

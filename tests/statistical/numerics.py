@@ -70,7 +70,11 @@ def code_version():
     """What git says this code is."""
     root = Path(__file__).resolve().parents[2]
     said = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--tags"], cwd=root, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty", "--tags"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return said.stdout.strip() or "unknown"
 

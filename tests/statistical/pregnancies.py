@@ -82,7 +82,9 @@ def draw_pregnancy(rng):
         "tau_I": lognormal(rng, 1.5, 0.5),
     }
     appetite = lognormal(rng, 1.0, 0.2)
-    meals = [(_clock(t + rng.normal(0.0, 15.0)), appetite * lognormal(rng, g, 0.25)) for t, g in REFERENCE_MEALS]
+    meals = [
+        (_clock(t + rng.normal(0.0, 15.0)), appetite * lognormal(rng, g, 0.25)) for t, g in REFERENCE_MEALS
+    ]
     return Pregnancy(matched(p), shape, fetus, rng.normal(0.40, 0.15), {"meals": sorted(meals)})
 
 
@@ -100,7 +102,9 @@ def treated(day, strategy):
         "less carbohydrate": {"meals": [(t, 0.8 * g) for t, g in meals]},
         "metformin": {"tablets": [(main[0] + 3.3, 1000.0), (main[2] + 3.3, 1000.0)]},
         "basal insulin": {"doses": [(_clock(1320.7), 14.0, "nph")]},
-        "mealtime insulin": {"doses": [(t - 10.4, u, "rapid") for t, u in zip(main, (5.0, 4.0, 6.0), strict=True)]},
+        "mealtime insulin": {
+            "doses": [(t - 10.4, u, "rapid") for t, u in zip(main, (5.0, 4.0, 6.0), strict=True)]
+        },
         "walks": {"activity": [(t + 20.2, t + 40.2, 1.0) for t in main]},
     }
     return day | changes[strategy]
@@ -261,7 +265,13 @@ def main():
     gathered = []
     for first in range(0, chosen.women, CHUNK):
         group = women[first : first + CHUNK]
-        key = {"code": version, "seed": chosen.seed, "first": first, "count": len(group), "sweeps": chosen.sweeps}
+        key = {
+            "code": version,
+            "seed": chosen.seed,
+            "first": first,
+            "count": len(group),
+            "sweeps": chosen.sweeps,
+        }
         found = [line for line in lines if line.items() >= key.items()]
         if not found:
             result = measure(group, sweeps=chosen.sweeps)

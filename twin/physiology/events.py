@@ -7,6 +7,7 @@ first, the batch follows (ones broadcast). A repeated day carries what earlier, 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -26,6 +27,9 @@ from twin.physiology.parameters import (
 )
 
 DAY_MIN = 1440.0
+GLUCOSE_LAG_MIN = (
+    25.0  # of fasting glucose behind insulin action, with the beta cell's answer: docs/model/numerics.md
+)
 
 
 class DayEvents(eqx.Module):
@@ -83,10 +87,11 @@ class Drives(eqx.Module):
     gut_start: tuple[Array, ...] | None  # S1, S2, Q left by the day before, mg
     u_sc: Array | None  # subcutaneous insulin entering plasma over [n+1/2, n+3/2], mU/min
     E_met: Array | None  # at n+1/2
-    E_ex: Array | None  # mean over [n, n+1], 1/min
+    E_ex: tuple[Array, Array] | None  # mean over [n, n+1], and at n+1, 1/min
     e_SI: Array | None  # at n+1
-    u_sc_start: Array  # at the first edge, for the fasting state
+    u_sc_start: Array  # these three at the first edge, for the fasting state
     E_met_start: Array
+    e_SI_start: Array
 
 
 def _tau(events: DayEvents, p: MaternalParams) -> Array:
@@ -116,11 +121,16 @@ def insulin_absorbed(events: DayEvents, p: MaternalParams, t: Array, repeated: b
     return total
 
 
-def _per_event(t: Array, events: tuple[Array, ...], level, like: Array) -> Array:
-    """Sum of `level(t, *event)` over events, by scan so that memory does not grow with them."""
+def _per_event(t: Array, events: tuple[Array, ...], level, like: Array) -> Any:
+    """Sum of `level(t, *event)`, one array or several, over events; by scan, so that memory does not grow."""
     batch = jnp.broadcast_shapes(*(e.shape[1:] for e in events), like.shape, t.shape[1:])
-    start = jnp.zeros((t.shape[0], *batch), dtype=like.dtype)
-    total, _ = jax.lax.scan(lambda s, e: (s + level(t, *(x[None] for x in e)), None), start, events)
+
+    def one(event: tuple[Array, ...]) -> Any:
+        return level(t, *(x[None] for x in event))
+
+    kinds = jax.eval_shape(one, tuple(e[0] for e in events))
+    start = jax.tree.map(lambda _: jnp.zeros((t.shape[0], *batch), dtype=like.dtype), kinds)
+    total, _ = jax.lax.scan(lambda s, e: (jax.tree.map(jnp.add, s, one(e)), None), start, events)
     return total
 
 
@@ -138,10 +148,8 @@ def _gut_injections(
         events.meal_mg, (k + 1) * h - events.meal_min, p.k_e[None] * events.meal_speed, p.k_a[None]
     )
     parts = (s1, s2, q, events.meal_mg - s1 - s2 - q)
-    if repeated:
-        step = jnp.mod(k, round(DAY_MIN / h))
-    else:
-        step = jnp.where(k < 0, n_steps, k)  # a negative index would count from the end
+    # not `repeated`: a negative index would count from the end, so it is moved behind it
+    step = jnp.mod(k, round(DAY_MIN / h)) if repeated else jnp.where(k < 0, n_steps, k)
     index = jnp.broadcast_to(step, (n_meals, *batch)).reshape(n_meals, -1).astype(int)
     lane = jnp.broadcast_to(jnp.arange(index.shape[1])[None], index.shape)
 
@@ -173,7 +181,7 @@ def drives(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repe
         gut = _gut_injections(events, p, n_steps, h, repeated=repeated)
         gut_start = _gut_start(events, p) if repeated else None
     zero = jnp.zeros_like(like)
-    u_sc, u_start, E_met, E_met_start, E_ex, e_SI = None, zero, None, zero, None, None
+    u_sc, u_start, E_met, E_met_start, E_ex, e_SI, e_SI_start = None, zero, None, zero, None, None, zero + 1.0
     if events.dose_mU.shape[0]:
         halves = grid(h / 2, n_steps + 1)
         if not repeated:  # at rest before: the first interval also carries the first half step
@@ -181,7 +189,9 @@ def drives(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repe
         absorbed = insulin_absorbed(events, p, halves, repeated)
         u_sc = jnp.diff(absorbed, axis=0) / h
         if repeated:
-            first = insulin_absorbed(events, p, grid(0.0, 2), repeated)
+            # what counts at 04:00 is what was absorbed before: insulin acts later by 1/n + 1/p2, glucose by more
+            late = (1.0 / p.n + 1.0 / p.p2 + GLUCOSE_LAG_MIN)[None]
+            first = insulin_absorbed(events, p, grid(0.0, 2) - late, repeated)
             u_start = (first[1] - first[0]) / h
     if events.tablet_mg.shape[0]:
 
@@ -202,23 +212,23 @@ def drives(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repe
     if events.bout_intensity.shape[0]:
         bouts = (events.bout_start, events.bout_end, events.bout_intensity)
 
-        def integral(t: Array, start: Array, end: Array, a: Array) -> Array:
+        def response(t: Array, start: Array, end: Array, a: Array) -> tuple[Array, Array, Array]:
+            """Fast level, its integral, and slow level: two first-order stages in series are the difference of
+            their responses; after the bout each decays, so all earlier equal days are a geometric series."""
+            level = chains.bout_level(t, start, end, TAU_EX_MIN)
             inside = jnp.clip(t - start, 0.0, jnp.maximum(end - start, 0.0))
-            return a * (inside - TAU_EX_MIN * chains.bout_level(t, start, end, TAU_EX_MIN))
 
-        def slow(t: Array, start: Array, end: Array, a: Array) -> Array:
-            # two first-order stages in series: difference of their responses; after the bout each decays as an
-            # exponential, so all earlier equal days are a geometric series
-            def stage(tau: float) -> Array:
-                level = chains.bout_level(t, start, end, tau)
+            def stage(tau: float, now: Array) -> Array:
                 if repeated:
-                    level = level + chains.bout_level(t + DAY_MIN, start, end, tau) / -math.expm1(
-                        -DAY_MIN / tau
-                    )
-                return tau * level
+                    now = now + chains.bout_level(t + DAY_MIN, start, end, tau) / -math.expm1(-DAY_MIN / tau)
+                return tau * now
 
-            return a * (stage(TAU_SLOW_MIN) - stage(TAU_EX_MIN)) / (TAU_SLOW_MIN - TAU_EX_MIN)
+            last = stage(TAU_SLOW_MIN, chains.bout_level(t, start, end, TAU_SLOW_MIN))
+            slow = (last - stage(TAU_EX_MIN, level)) / (TAU_SLOW_MIN - TAU_EX_MIN)
+            return a * level, a * (inside - TAU_EX_MIN * level), a * slow
 
-        E_ex = p.g_ex[None] * jnp.diff(_per_event(grid(0.0, n_steps + 1), bouts, integral, like), axis=0) / h
-        e_SI = 1.0 + p.s_ex[None] * _per_event(grid(h, n_steps), bouts, slow, like)
-    return Drives(gut, gut_start, u_sc, E_met, E_ex, e_SI, u_start, E_met_start)
+        level, integral, slow = _per_event(grid(0.0, n_steps + 1), bouts, response, like)
+        E_ex = (p.g_ex[None] * jnp.diff(integral, axis=0) / h, p.g_ex[None] * level[1:])
+        gain = 1.0 + p.s_ex[None] * slow
+        e_SI_start, e_SI = gain[0], gain[1:]
+    return Drives(gut, gut_start, u_sc, E_met, E_ex, e_SI, u_start, E_met_start, e_SI_start)

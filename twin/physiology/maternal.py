@@ -40,7 +40,7 @@ class StepDrive(NamedTuple):
     gut: tuple[Array, ...] | None
     u_sc: Array | float
     E_met: Array | float
-    E_ex: Array | float
+    E_ex: tuple[Array, Array] | tuple[float, float]  # mean over the step, and at its end
     e_SI: Array | float
 
 
@@ -138,12 +138,13 @@ def step(p: MaternalParams, c: StepCoefficients, y: MaternalState, d: StepDrive)
         S1, S2, Q = S1 + d.gut[0], S2 + d.gut[1], Q + d.gut[2]
         absorbed = absorbed + d.gut[3]
     base = p.R0 * (1.0 - d.E_met) - p.U_fp
-    k_mid = p.E_G0 + d.E_ex + y.X
+    E_mean, E_end = d.E_ex
+    k_mid = p.E_G0 + E_mean + y.X
     mean_supply = (base + p.f * absorbed / (h * p.BW)) / p.VG
     decay = jnp.expm1(-k_mid * h)
     G = y.G * (1.0 + decay) - mean_supply * decay / k_mid
     X_edge = y.X + c.half_X * (p.S_I * d.e_SI * y.I - y.X)
-    dG = (base + p.f * p.k_a * Q / p.BW) / p.VG - (p.E_G0 + d.E_ex + X_edge) * G
+    dG = (base + p.f * p.k_a * Q / p.BW) / p.VG - (p.E_G0 + E_end + X_edge) * G
     Y = c.keep_Y * y.Y + (1.0 - c.keep_Y) * secretion(p, G)
     inflow = 0.5 * (y.Y + Y) + p.B * p.K_d * positive_part(dG) + d.u_sc / (p.V_I * p.BW)
     I = c.keep_I * y.I + c.gain_I * inflow
@@ -157,7 +158,7 @@ def vector_field(t_min: Array, y: MaternalState, args: tuple[MaternalParams, Ste
     del t_min
     p, d = args
     Ra = p.f * p.k_a * y.Q / p.BW
-    dG = (p.R0 * (1.0 - d.E_met) + Ra - p.U_fp) / p.VG - (p.E_G0 + d.E_ex + y.X) * y.G
+    dG = (p.R0 * (1.0 - d.E_met) + Ra - p.U_fp) / p.VG - (p.E_G0 + d.E_ex[1] + y.X) * y.G
     dI = y.Y + p.B * p.K_d * positive_part(dG) + d.u_sc / (p.V_I * p.BW) - p.n * y.I
     return MaternalState(
         -p.k_e * y.S1,
@@ -187,6 +188,6 @@ def slice_drives(d: Drives) -> StepDrive:
         d.gut,
         absent if d.u_sc is None else d.u_sc,
         absent if d.E_met is None else d.E_met,
-        absent if d.E_ex is None else d.E_ex,
+        (absent, absent) if d.E_ex is None else d.E_ex,
         1.0 if d.e_SI is None else d.e_SI,
     )

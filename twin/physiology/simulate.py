@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -79,8 +80,8 @@ def _split(scanned: StepDrive) -> tuple[list[Array], Callable[[list[Array]], Ste
 
 
 def starting_state(p: MaternalParams, d: Drives) -> MaternalState:
-    """Fasting under the standing effects of tablets and basal insulin, with the gut as the day before left it."""
-    y0 = fasting_state(p, d.E_met_start, d.u_sc_start)
+    """Fasting under what tablets, basal insulin and activity still do, the gut as the day before left it."""
+    y0 = fasting_state(dataclasses.replace(p, S_I=p.S_I * d.e_SI_start), d.E_met_start, d.u_sc_start)
     if d.gut_start is None:
         return y0
     S1, S2, Q = d.gut_start

@@ -5,11 +5,13 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.reference import closed_form
-from tests.statistical.bridge import to_events, to_params
+from tests.reference import closed_form, maternal_rk4
+from tests.reference.women import median_woman
+from tests.statistical.bridge import matched, to_events, to_params
 from twin.physiology.coupled import REFERENCE_MEALS, power_mean, since_day_start
 from twin.physiology.events import DayEvents
 from twin.physiology.maternal import MaternalState, StepCoefficients, StepDrive, fasting_state, step
@@ -30,7 +32,9 @@ def test_basal_state_is_stationary(women, simulate):
     assert np.ptp(np.asarray(run.G), axis=0).max() < 1e-9
     assert np.ptp(np.asarray(run.IG), axis=0).max() < 1e-9
     expected = [closed_form.fasting_steady_state(q) for q, _ in women]
-    for ours, theirs in zip((run.end.G, run.end.X, run.end.Y, run.end.I), np.transpose(expected), strict=True):
+    for ours, theirs in zip(
+        (run.end.G, run.end.X, run.end.Y, run.end.I), np.transpose(expected), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10)
 
 
@@ -38,7 +42,7 @@ def test_rest_under_standing_insulin_and_metformin_is_stationary(women):
     """With a constant insulin infusion and metformin effect the fasting state is still a fixed point."""
     p = jax.tree.map(jnp.asarray, to_params([q for q, _ in women]))
     u_sc, E_met = jnp.linspace(0.0, 30.0, len(women)), jnp.linspace(0.0, 0.1, len(women))
-    drive = StepDrive(None, u_sc, E_met, 0.0, 1.0)
+    drive = StepDrive(None, u_sc, E_met, (0.0, 0.0), 1.0)
 
     @jax.jit
     def day(p):
@@ -110,16 +114,22 @@ def _balance(at, second, grams=45.0, units=8.0):
     """Both balances of lanes with events at `at` and `second`: (given - arrived - remaining) / given."""
     p = _inert()
     at, second = (np.resize(np.asarray(x, float), LANES) for x in (at, second))
-    events = _events(((at, second), (1000 * grams, 500 * grams)), ((at, second), (1000 * units, 1000 * units)))
+    events = _events(
+        ((at, second), (1000 * grams, 500 * grams)), ((at, second), (1000 * units, 1000 * units))
+    )
     end = jax.tree.map(np.asarray, _day_of(p, events))
     kg, dl = np.asarray(p.BW), np.asarray(p.BW * p.VG)
     f, k_e, k_a = (np.asarray(x) for x in (p.f, p.k_e, p.k_a))
-    left = [sum(closed_form.gut_states(1440.0 - t, g, k_e, k_a)) for t, g in ((at, grams), (second, grams / 2))]
+    left = [
+        sum(closed_form.gut_states(1440.0 - t, g, k_e, k_a)) for t, g in ((at, grams), (second, grams / 2))
+    ]
     np.testing.assert_allclose(end.S1 + end.S2 + end.Q, sum(left), atol=1e-6 * 1000 * grams)
     carbohydrate = 1.0 - (end.G * dl / f + sum(left)) / (1500.0 * grams)
     due, remaining = 0.0, 0.0
     for t, kind in ((at, "rapid"), (second, "glargine")):
-        u = np.maximum(1440.0 + STEP_MIN / 2 - t, 0.0) / INSULIN_TAU_MIN[kind]  # plasma insulin is half a step ahead
+        u = (
+            np.maximum(1440.0 + STEP_MIN / 2 - t, 0.0) / INSULIN_TAU_MIN[kind]
+        )  # plasma insulin is half a step ahead
         mass = INSULIN_F[kind] * 1000 * units
         due, remaining = due + mass, remaining + mass * np.exp(-u) * (1 + u)
     insulin = 1.0 - (end.I * np.asarray(p.V_I) * kg + remaining) / due
@@ -135,7 +145,9 @@ def test_mass_balance_closes_at_awkward_minutes():
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
-@given(st.lists(st.floats(0.0, 1440.0, exclude_max=True), min_size=LANES, max_size=LANES), st.floats(0.0, 1439.9))
+@given(
+    st.lists(st.floats(0.0, 1440.0, exclude_max=True), min_size=LANES, max_size=LANES), st.floats(0.0, 1439.9)
+)
 def test_no_dose_is_ever_skipped(minutes, second):
     carbohydrate, insulin = _balance(minutes, second)
     assert np.abs(carbohydrate).max() < 1e-6
@@ -168,3 +180,34 @@ def test_a_repeated_day_absorbs_a_whole_meal(simulate):
     left = [sum(closed_form.gut_states(1440.0 - minutes + 1440.0 * d, 60.0, 0.025, 0.057)) for d in (0, 1)]
     end = runs[0].end
     np.testing.assert_allclose((end.S1 + end.S2 + end.Q)[:4], left[0] + left[1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "treatment",
+    [
+        {"doses": [(1080.7, 12.0, "nph")]},
+        {"doses": [(1080.7, 12.0, "glargine")]},
+        {"tablets": [(210.3, 850.0), (870.9, 850.0)]},
+        {"activity": [(230.4, 250.4, 1.0), (890.1, 910.1, 1.3)]},
+    ],
+)
+def test_a_repeated_day_carries_what_earlier_days_left(treatment, simulate):
+    """Without meals, against the day after thirty equal days by the reference: insulin, tablets, activity linger.
+    The day starts from rest under what they do at 04:00, which forgets how they changed in the hours before."""
+    params = matched(median_woman(B=0.7))
+    long = {
+        kind: [
+            (1440.0 * d + row[0], *([1440.0 * d + row[1]] if kind == "activity" else row[1:2]), *row[2:])
+            for d in range(31)
+            for row in rows
+        ]
+        for kind, rows in treatment.items()
+    }
+    exact = maternal_rk4.simulate(params, long, 31 * 1440.0, out_every_min=STEP_MIN, step_min=1.0)["G"][-577:]
+    slots = {"meals": 0, "doses": 2, "tablets": 2, "activity": 2}
+    ours = simulate(to_params([params]), to_events([(params, treatment)], slots)).G[:, 0]
+    untreated = closed_form.fasting_steady_state(params)[0]
+    assert exact.min() < untreated - 0.5
+    error = np.abs(np.asarray(ours) - exact)
+    assert error.max() < 1.5
+    assert error[72:].max() < 0.1  # from 07:00

@@ -41,7 +41,9 @@ def _reference_plan():
     minutes = jnp.asarray([float(since_day_start(t)) for t, _ in REFERENCE_MEALS])
     grams = jnp.asarray([g for _, g in REFERENCE_MEALS])
     like = jnp.ones((1, WOMEN))
-    events = dataclasses.replace(blank, meal_min=minutes[:, None] * like, meal_mg=1000.0 * grams[:, None] * like)
+    events = dataclasses.replace(
+        blank, meal_min=minutes[:, None] * like, meal_mg=1000.0 * grams[:, None] * like
+    )
     weekly = jax.tree.map(lambda x: jnp.broadcast_to(x[:, None], (x.shape[0], WEEKS, WOMEN)), events)
     return WeekPlan(weekly, jnp.full((WEEKS, WOMEN), REFERENCE_WEIGHT_KG))
 
@@ -82,7 +84,7 @@ def test_reference_exposure_is_computed_from_the_reference_day():
 
 
 def test_weekly_averaging_against_minute_resolution(group):
-    """Birth weight within 0.3 %, paired effects within 3 % or 2 g; 200 women and all strategies in tests/statistical."""
+    """Birth weight within 0.3 %, paired effects within 3 % or 2 g; 200 women: tests/statistical."""
     result = pregnancies.measure(group, ("usual", "less carbohydrate", "basal insulin"), checked=3)
     weekly, minute = result["usual"]
     for name, (ours, exact) in result.items():
@@ -95,9 +97,7 @@ def test_direction_of_birth_weight(group):
     usual = pregnancies.run_fast(group, "usual")
     for name in pregnancies.STRATEGIES[1:]:
         assert (pregnancies.run_fast(group, name) < usual).all(), name
-    eaters = [
-        dataclasses.replace(w, day={"meals": [(t, 1.2 * g) for t, g in w.day["meals"]]}) for w in group
-    ]
+    eaters = [dataclasses.replace(w, day={"meals": [(t, 1.2 * g) for t, g in w.day["meals"]]}) for w in group]
     assert (pregnancies.run_fast(eaters, "usual") > usual).all()
     resistant = [dataclasses.replace(w, params=w.params | {"SI": 0.8 * w.params["SI"]}) for w in group]
     assert (pregnancies.run_fast(resistant, "usual") > usual).all()
@@ -117,7 +117,9 @@ def _short(p, fetus, meal_min, dose_min):
     """Weight after three glucose weeks, one woman on one meal and one dose a day: small, to differentiate."""
     n, rank = GLUCOSE_FROM_WEEK - FIRST_WEEK + 3, 1
     events = DayEvents.of(meals=((100.0, 90.0),), doses=((95.0, 6.0, "rapid"),), rank=2)
-    events = dataclasses.replace(events, meal_min=meal_min.reshape(1, 1, 1), dose_min=dose_min.reshape(1, 1, 1))
+    events = dataclasses.replace(
+        events, meal_min=meal_min.reshape(1, 1, 1), dose_min=dose_min.reshape(1, 1, 1)
+    )
     run = course(
         p, _one(PregnancyParams.reference()), fetus, WeekPlan(events, jnp.full((3, rank), 70.0)),
         jnp.zeros((n, 1)), jnp.zeros(1), jnp.full(3, 97.0), growth_table(STANDARD),

@@ -117,4 +117,6 @@ def test_no_fasting_state_is_reported_not_hidden(simulate, untreated):
     ok = np.asarray(run.ok)
     assert not ok[3] and ok.sum() == LANES - 1
     assert np.isfinite(np.asarray(run.G)).all()
-    np.testing.assert_array_equal(np.delete(np.asarray(run.G), 3, axis=1), np.delete(np.asarray(usual.G), 3, axis=1))
+    np.testing.assert_array_equal(
+        np.delete(np.asarray(run.G), 3, axis=1), np.delete(np.asarray(usual.G), 3, axis=1)
+    )

@@ -14,7 +14,22 @@ from twin.physiology.simulate import glucose_at, simulate_day
 #: central differences hold to this part of the derivative's size over the day
 RELATIVE = 2e-3
 READINGS = jnp.asarray([63.0, 130.0, 201.7, 333.3, 420.0, 700.0])
-FIELDS = ("S_I", "B", "R0", "E_G0", "k_e", "k_a", "K_d", "n", "p2", "G_s", "T_s", "tau_IG", "tau_rapid", "U_fp")
+FIELDS = (
+    "S_I",
+    "B",
+    "R0",
+    "E_G0",
+    "k_e",
+    "k_a",
+    "K_d",
+    "n",
+    "p2",
+    "G_s",
+    "T_s",
+    "tau_IG",
+    "tau_rapid",
+    "U_fp",
+)
 
 
 def _readings(p, meal_min, meal_mg, dose_min, dose_mU, bout):
@@ -80,7 +95,8 @@ def test_glucose_is_continuous_in_the_time_of_a_dose(tangent):
     """Moving an event over an edge by a billionth of a minute moves no reading: nothing is rounded to the grid."""
     for name in ("meal", "dose", "bout"):
         left, right = (
-            np.asarray(tangent(b := _base(**{name: 100.0 + s * 1e-9}), _direction(b, 2, 1.0))[0]) for s in (-1, 1)
+            np.asarray(tangent(b := _base(**{name: 100.0 + s * 1e-9}), _direction(b, 2, 1.0))[0])
+            for s in (-1, 1)
         )
         assert np.abs(left - right).max() < 1e-8, name
 

@@ -26,7 +26,9 @@ def hundred():
 def test_error_of_the_fast_path(hundred, precision):
     """p99 over women of the largest |G| and |IG| error in two days; all 2 000 in tests/statistical."""
     drawn, truth, fast = hundred
-    for worst in numerics.errors(truth, fast if precision == "float64" else numerics.run_fast(drawn, precision)):
+    for worst in numerics.errors(
+        truth, fast if precision == "float64" else numerics.run_fast(drawn, precision)
+    ):
         assert np.isfinite(worst).all()
         assert np.quantile(worst, 0.99) <= numerics.LIMIT[precision]
         assert worst.max() <= numerics.LARGEST
@@ -60,7 +62,7 @@ def test_diffrax_gives_the_same_day(woman_arrays, simulate):
 def test_vector_field_is_the_limit_of_the_scheme(woman_arrays):
     """At a small step the scheme moves along the right-hand side the docs print."""
     p, _ = woman_arrays
-    h, drive = 1e-5, StepDrive(None, 3.0, 0.05, 0.001, 1.3)
+    h, drive = 1e-5, StepDrive(None, 3.0, 0.05, (0.001, 0.001), 1.3)
     like = jnp.ones_like(p.BW)
     y = MaternalState(*(x * like for x in (4000.0, 2500.0, 9000.0, 110.0, 0.012, 6.0, 45.0, 103.0)))
     moved = jax.jit(lambda p, y: step(p, StepCoefficients.of(p, h), y, drive))(p, y)
@@ -106,7 +108,9 @@ def test_traces_do_not_grow_with_meals():
     meals = tuple((100.0 + 217.3 * k, 25.0) for k in range(6))
     runs = [day(p, padded(meals[:k], 6)) for k in (0, 1, 3, 6)]
     assert len(traced) == 1
-    assert all((np.abs(np.diff(r, axis=0)) > 1e-3).any() == (k > 0) for r, k in zip(runs, (0, 1, 3, 6), strict=True))
+    assert all(
+        (np.abs(np.diff(r, axis=0)) > 1e-3).any() == (k > 0) for r, k in zip(runs, (0, 1, 3, 6), strict=True)
+    )
     exact = day(p, DayEvents.of(meals=meals[:3], rank=1))
     np.testing.assert_allclose(runs[2], exact, rtol=1e-13)
 

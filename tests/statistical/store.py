@@ -1,0 +1,38 @@
+"""Results of long checks, one JSON line per case with the code version, so that a check can be resumed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+
+def code_version() -> str:
+    """Commit of the code under test, marked where the tree differs from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
+    return found.stdout.strip() or "unknown"
+
+
+def run_cases(
+    out: Path, cases: Iterable[tuple[str, Callable[[], dict[str, Any]]]], say: Callable[[str], None] = print
+) -> list[dict[str, Any]]:
+    """Run the cases not stored yet and return all results, in the order of `cases`."""
+    done: dict[str, dict[str, Any]] = {}
+    if out.exists():
+        for line in out.read_text().splitlines():
+            row = json.loads(line)
+            done[row["case"]] = row
+    version = code_version()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    results = []
+    for name, work in cases:
+        if name not in done:
+            done[name] = {"case": name, "version": version, **work()}
+            with out.open("a") as stream:
+                stream.write(json.dumps(done[name]) + "\n")
+            say(f"{name}: {done[name]}")
+        results.append(done[name])
+    return results

@@ -1,0 +1,55 @@
+"""2 000 women of the prior, insulin included: the fast path by the project's error definition, both precisions.
+
+`python -m tests.statistical.numerics --out FILE` does all of them and can be interrupted; here one part of eight
+runs each day, all of them with ALL_PARTS=1. Women are fixed, so nothing here fails by chance.
+"""
+
+import datetime
+import os
+
+import numpy as np
+import pytest
+
+from tests.reference.women import draw_women
+from tests.statistical import numerics
+from tests.statistical.bridge import matched_women
+
+WOMEN, SEED = 2000, 1
+PARTS = WOMEN // numerics.CHUNK
+
+
+def parts_of_today():
+    if os.environ.get("ALL_PARTS"):
+        return range(PARTS)
+    return [datetime.datetime.now(datetime.UTC).timetuple().tm_yday % PARTS]
+
+
+@pytest.mark.slow
+def test_error_of_the_fast_path_over_the_prior():
+    women = matched_women(draw_women(WOMEN, SEED))
+    worst = {name: [] for name in numerics.LIMIT}
+    for part in parts_of_today():
+        some = women[part * numerics.CHUNK : (part + 1) * numerics.CHUNK]
+        truth = numerics.run_reference(some)
+        for precision, found in worst.items():
+            found.append(np.stack(numerics.errors(truth, numerics.run_fast(some, precision))))
+    for precision, found in worst.items():
+        errors = np.concatenate(found, axis=1)
+        assert np.isfinite(errors).all()
+        assert (np.quantile(errors, 0.99, axis=1) <= numerics.LIMIT[precision]).all(), precision
+        assert errors.max() <= numerics.LARGEST
+
+
+def test_command_resumes_and_summarises(tmp_path, monkeypatch):
+    """A second call does no work twice, a torn line is done again, and the numbers are those of one run."""
+    monkeypatch.setattr(numerics, "code_version", lambda: "as tested")
+    path = tmp_path / "runs" / "numerics.jsonl"
+    first = numerics.measure(path, women=6, seed=3)
+    lines = path.read_text().splitlines()
+    assert len(lines) == len(numerics.LIMIT)
+    path.write_text(lines[0] + "\n" + lines[1][:40] + "\n")
+    again = numerics.measure(path, women=6, seed=3)
+    assert again == first
+    assert len(path.read_text().splitlines()) == 3
+    assert [row["precision"] for row in first] == list(numerics.LIMIT)
+    assert all(row["women"] == 6 and row["G non-finite"] == 0 for row in first)
