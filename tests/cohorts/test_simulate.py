@@ -143,8 +143,9 @@ def test_tests_and_scans_scatter_as_inference_expects(residuals):
 def test_cohort_looks_like_pregnant_women(prior):
     """Orientation only, n = 256 of the prior. HAPO 75 g means 80.9/134.1/111.0, SDs 6.9/30.9/23.5 mg/dL
     [A-OGTT-01..03]; births 3300-3500 g, SD 480-560. Bounds: means of the test +- 10 %, its SDs -50 to +65 %
-    (fasting is 1.4 times too wide), mean birth weight to 3800 g, SD to 700 g. The prior on the Hadlock standard is known to be heavier and wider than
-    births (500 women: 3.7 kg, SD 0.64 kg), which these bounds do not hide: they catch gross faults only."""
+    (fasting is 1.4 times too wide), mean birth weight to 3800 g, SD to 700 g. The prior on the Hadlock standard
+    is heavier and wider than births (500 women: 3.7 kg, SD 0.64 kg); these bounds catch gross faults only.
+    """
     women = list(simulate_cohort(jax.random.key(5), 256, DESIGNS["screened"], prior))
     tests = np.array([r.glucose.sort_values("minutes_post_load")["value_mg_dl"] for r, _ in women])
     assert np.isfinite(tests).all()
