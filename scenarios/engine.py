@@ -15,8 +15,9 @@ from scenarios.strategies import plan_of
 from twin import __version__
 from twin.errors import UnusableInput
 from twin.fhir import known_at, risk_assessment_bundle
-from twin.forecast import Forecast, ScenarioPlan, day_profile
+from twin.forecast import Forecast, ScenarioPlan, day_profile, week_day
 from twin.forecast import run as run_forecast
+from twin.forecast.ensemble import LAST_DAY
 from twin.inference.calibrate import Posterior, calibrate, save_posterior
 from twin.inference.priors import Prior, load_prior
 from twin.record import PatientRecord, Scope, scope_gate, write_tables
@@ -81,11 +82,11 @@ def _given_birth_day(text: str | None, record: PatientRecord, as_of_day: float) 
     if text is None:
         return None
     day = parse_birth_day(text, record.facts.lmp_equivalent)
-    if not as_of_day <= day + 1 or day > 300:
+    if not as_of_day <= day + 1 or day > LAST_DAY:
         raise UnusableInput(
             "bad-birth-day",
             f"--birth-day {text!r} is gestational day {day}; expected a day from the forecast (day "
-            f"{int(as_of_day)}) to 42+6. Nothing was forecast.",
+            f"{int(as_of_day)}) to {week_day(LAST_DAY)}. Nothing was forecast.",
         )
     return day
 

@@ -21,7 +21,14 @@ from twin.growth_standards import efw_g
 from twin.observation.blocks import CGM_STEP_MIN
 from twin.physiology.coupled import REFERENCE_MEALS, WeekPlan, reference_exposure, since_day_start
 from twin.physiology.events import DayEvents
-from twin.physiology.fetus import FIRST_WEEK, GLUCOSE_FROM_WEEK, LAST_WEEK, GrowthTable, growth_table
+from twin.physiology.fetus import (
+    FIRST_WEEK,
+    GLUCOSE_FROM_WEEK,
+    LAST_WEEK,
+    GrowthTable,
+    growth_table,
+    table_weight,
+)
 from twin.physiology.parameters import INSULIN_F, INSULIN_TAU_MIN
 from twin.record import PatientRecord, in_suspended_window
 
@@ -160,6 +167,10 @@ SMOKING_LN, SMOKING_SHARE = -0.065, 0.06  # -214 g [CLINICAL 1, computed on US b
 HYPERTENSION_LN, HYPERTENSION_SHARE = -0.030, 0.10  # -100 g at equal week [CLINICAL 1, computed]
 PARITY_LATE, PARITY_SHARE = 0.09, 0.60  # growth rate from 34 weeks: +3 % at term (US births 2022; Sydney)
 UNDATED_SD_WEEKS = 6.0  # nothing known of the age but the biometry itself
+#: geometric mean birth weight of singletons without diabetes born in completed week 39 (US births 2022, shared part,
+#: n 3 268: 3 350 g, 5 % below Hadlock 1991 at 39+3; Sydney's scans say the same). It sets the population's level on
+#: whichever standard gives the shape of growth; the standard itself is not bent.
+POPULATION_WEIGHT_G, POPULATION_WEEK = 3350.0, 39.43
 REFERENCE_BMI = 24.0
 BMI_Z, GAIN_Z, Z_TO_RATE = 0.05, 0.06, 0.12  # [C-BMI-01, C-BMI-02; MODEL 2.2]
 PREVIOUS_LN_SD = 0.12  # spread of birth weight at equal week [C-STD-13]
@@ -560,6 +571,8 @@ def encode(
     )
     slots = np.array([SLOT_MEAL[int(np.searchsorted(SLOTS, t, side="right")) - 1] for t, _ in meals])
     effects = covariates(record)
+    table = growth_table(standard)
+    level = math.log(POPULATION_WEIGHT_G) - math.log(float(table_weight(table, jnp.asarray(POPULATION_WEEK))))
     sex = record.facts.fetal_sex or ""
     undated = record.facts.dating_method in ("biometry", "none")
     # an age read off the biometry is not data beside that biometry: the age is then open, and a given birth day
@@ -575,14 +588,14 @@ def encode(
         cgm=_cgm(record, n_glucose, meals),
         ogtt=_ogtt(record, n_glucose),
         scans=_scans(record, n_cells),
-        theta_ln_mean=jnp.asarray(effects.theta_ln_mean + SEX_WEIGHT_LN.get(sex, 0.0)),
+        theta_ln_mean=jnp.asarray(level + effects.theta_ln_mean + SEX_WEIGHT_LN.get(sex, 0.0)),
         theta_ln_extra_sd=jnp.asarray(math.hypot(effects.theta_ln_extra_sd, 0.0 if sex else 0.018)),
         growth_shift=jnp.asarray(effects.growth_shift),
         late_shift=jnp.asarray(effects.late_shift),
         q_scale=jnp.asarray(SEX_Q_SCALE.get(sex, 1.0)),
         dating_sd_weeks=jnp.asarray(dating_sd),
         birth_week=jnp.asarray(birth),
-        table=growth_table(standard),
+        table=table,
         n_cells=n_cells,
     )
 

@@ -41,8 +41,8 @@ from twin.physiology.pregnancy import (
 )
 from twin.physiology.simulate import STEP_MIN, simulate_day
 
-FIRST_DAY, LAST_DAY = 140, 300  # days written to forecast.nc
-END_WEEK = 43
+FIRST_DAY, LAST_DAY = 140, 308  # days written to forecast.nc
+END_WEEK = 45
 BIRTH_RESIDUAL_SD = (
     0.06  # size to weight at birth: Sydney, 523 births (MODEL 2.3 has 2 % of weighing error only)
 )

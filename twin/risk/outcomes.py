@@ -18,7 +18,7 @@ from twin.growth_standards import birthweight_from_z
 Z_90, Z_10 = 1.2815515655446004, -1.2815515655446004
 SEX_CODE = {"female": 0, "male": 1}
 MALE_SHARE = 0.512  # of births, where the sex is not known
-_FIRST, _LAST = 140, 300
+_FIRST, _LAST = 140, 308
 
 
 def exceeds(weight_g: np.ndarray, threshold_g: np.ndarray | float) -> np.ndarray:
