@@ -108,6 +108,7 @@ class WomanData(eqx.Module):
     cgm: CgmDays
     ogtt: ToleranceTests
     scans: Scans
+    ln_S_I_shift: Array  # of the woman's BMI
     theta_ln_mean: Array
     theta_ln_extra_sd: Array
     growth_shift: Array
@@ -127,6 +128,7 @@ class Covariates:
     theta_ln_extra_sd: float
     growth_shift: float
     late_shift: float
+    ln_S_I_shift: float
 
 
 def bucket(n: int, sizes: tuple[int, ...] = (0, 4, 16, 64, 192, 512, 1024, 2048)) -> int:
@@ -171,10 +173,11 @@ UNDATED_SD_WEEKS = 6.0  # nothing known of the age but the biometry itself
 #: n 3 268: 3 350 g, 5 % below Hadlock 1991 at 39+3; Sydney's scans say the same). It sets the population's level on
 #: whichever standard gives the shape of growth; the standard itself is not bent.
 POPULATION_WEIGHT_G, POPULATION_WEEK = 3350.0, 39.43
-REFERENCE_BMI = 24.0
+REFERENCE_BMI = 27.0  # mean of US births 2022, from which the level comes
+S_I_LN_PER_BMI = (
+    -0.05
+)  # fasting insulin 23/33/50 pmol/L over BMI < 25, 25-30, > 30 [A-FI-01]; glucose [A-FPG-06]
 BMI_Z, GAIN_Z, Z_TO_RATE = 0.05, 0.06, 0.12  # [C-BMI-01, C-BMI-02; MODEL 2.2]
-PREVIOUS_LN_SD = 0.12  # spread of birth weight at equal week [C-STD-13]
-PREVIOUS_CORRELATION = 0.5  # of sibling birth weights, RECALLED
 
 
 def covariates(record: PatientRecord) -> Covariates:
@@ -190,8 +193,9 @@ def covariates(record: PatientRecord) -> Covariates:
         else:
             mean += effect * (float(known) - share)
     late = 0.0 if facts.parity is None else PARITY_LATE * (float(facts.parity > 0) - PARITY_SHARE)
-    shift = 0.0
+    shift = sensitivity = 0.0
     if facts.bmi_pre is not None:
+        sensitivity = S_I_LN_PER_BMI * (min(facts.bmi_pre, 45.0) - REFERENCE_BMI)
         shift += BMI_Z * (min(facts.bmi_pre, 45.0) - REFERENCE_BMI)
     if facts.weight_pre_kg is not None and len(record.weights):
         last = record.weights.dropna(subset=["gestational_day"]).tail(1)
@@ -199,7 +203,7 @@ def covariates(record: PatientRecord) -> Covariates:
             week = float(last.gestational_day.iloc[0]) / 7.0
             gain = float(last.weight_kg.iloc[0]) - facts.weight_pre_kg
             shift += GAIN_Z * float(np.clip(gain - expected_gain_kg(np.array(week)), -12.0, 15.0))
-    return Covariates(mean, math.sqrt(var), Z_TO_RATE * shift, late)
+    return Covariates(mean, math.sqrt(var), Z_TO_RATE * shift, late, sensitivity)
 
 
 def _slot_means(minutes: np.ndarray, amount: np.ndarray, n_days: int) -> list[tuple[float, float]]:
@@ -588,6 +592,7 @@ def encode(
         cgm=_cgm(record, n_glucose, meals),
         ogtt=_ogtt(record, n_glucose),
         scans=_scans(record, n_cells),
+        ln_S_I_shift=jnp.asarray(effects.ln_S_I_shift),
         theta_ln_mean=jnp.asarray(level + effects.theta_ln_mean + SEX_WEIGHT_LN.get(sex, 0.0)),
         theta_ln_extra_sd=jnp.asarray(math.hypot(effects.theta_ln_extra_sd, 0.0 if sex else 0.018)),
         growth_shift=jnp.asarray(effects.growth_shift),

@@ -26,7 +26,7 @@ from twin.physiology.pregnancy import PregnancyParams
 DEFAULT_PRIOR = "evidence-1"
 #: ln B = coupling * ln(S_I / median) + residual [MODEL 1.2]
 SENSITIVITY_COUPLING = -0.55
-XI_SD = 0.15  # stationary SD of the growth-rate deviation [C-LONG-02, C-LONG-05]
+XI_SD = 0.10  # stationary SD of the growth-rate deviation; MODEL 2.2's 0.15 gives too wide births (C-STD-13)
 XI_TAU_WEEKS = 6.0  # [MODEL 2.2]
 XI_CELLS = 2  # weekly cells that share one deviation
 #: day multipliers of one tolerance test, ln SD of S_I, B and k_e: give CVs 4.9/13.2/15.6 % against 5/13/14 %
@@ -161,7 +161,7 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
     day_sd = jnp.asarray(TEST_DAY_SD, dtype=z.dtype).reshape((1, 3) + (1,) * len(batch))
     test_day = z[start + n_xi :].reshape((tests, 3, *batch)) * day_sd
 
-    sensitivity = value["S_I"]
+    sensitivity = value["S_I"] * jnp.exp(data.ln_S_I_shift)
     median = prior.latents[prior.index["S_I"]].center
     B = value["B"] * (sensitivity / median) ** SENSITIVITY_COUPLING
     ones = jnp.ones(batch, dtype=z.dtype)
