@@ -1,0 +1,148 @@
+"""Error models against SciPy and against quadrature."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from twin.observation import BirthAge, Block, CgmError, OgttError, ScanError, SpotError
+from twin.observation.blocks import (
+    CGM_RHO,
+    SCAN_CORE,
+    SCAN_DF,
+    STUDENT_DF,
+    TERM_SD,
+    innovations,
+    ogtt_scale,
+    spot_scale,
+)
+
+VALUE = np.array([40.0, 80.0, 100.0, 101.0, 140.0, 260.0])
+LOC, SCALE = np.full(6, 100.0), np.array([8.0, 9.0, 10.0, 11.0, 12.0, 20.0])
+ZERO = jnp.zeros(6)
+
+
+def density(model, value, loc, scale, censor=ZERO):
+    return np.asarray(model.log_density(jnp.asarray(value), censor, jnp.asarray(loc), jnp.asarray(scale)))
+
+
+def test_spot_density_is_student_t():
+    want = stats.t(STUDENT_DF, LOC, SCALE).logpdf(VALUE)
+    np.testing.assert_allclose(density(SpotError(), VALUE, LOC, SCALE), want, rtol=1e-10)
+
+
+def test_spot_tails_are_the_distribution_function():
+    t = stats.t(STUDENT_DF, LOC, SCALE)
+    np.testing.assert_allclose(density(SpotError(), VALUE, LOC, SCALE, ZERO - 1), t.logcdf(VALUE), atol=1e-8)
+    np.testing.assert_allclose(density(SpotError(), VALUE, LOC, SCALE, ZERO + 1), t.logsf(VALUE), atol=1e-8)
+
+
+def test_spot_tail_gradient_is_finite_far_out():
+    def tail(loc):
+        return jnp.sum(
+            SpotError().log_density(jnp.asarray([20.0, 600.0]), jnp.asarray([-1.0, 1.0]), loc, loc * 0.1)
+        )
+
+    assert np.isfinite(np.asarray(jax.grad(tail)(jnp.asarray([250.0, 60.0])))).all()
+
+
+def test_scan_density_is_student_t_in_ln():
+    value, loc, sd = np.array([5.60, 5.70]), np.array([5.62, 5.50]), np.array([0.011, 0.02])
+    got = ScanError().log_density(*map(jnp.asarray, (value, np.zeros(2), loc, sd)))
+    np.testing.assert_allclose(got, stats.t(SCAN_DF, loc, SCAN_CORE * sd).logpdf(value), rtol=1e-10)
+
+
+@pytest.mark.parametrize("model", [CgmError(), OgttError()])
+def test_gaussian_models(model):
+    n = stats.norm(LOC, SCALE)
+    np.testing.assert_allclose(density(model, VALUE, LOC, SCALE), n.logpdf(VALUE), rtol=1e-10)
+    np.testing.assert_allclose(density(model, VALUE[1:5], LOC[1:5], SCALE[1:5], jnp.ones(4)), n.logsf(VALUE)[1:5],
+                               rtol=1e-6)  # fmt: skip
+
+
+@pytest.mark.parametrize("model", [SpotError(), ScanError(), CgmError(), OgttError()])
+def test_fisher_information_is_the_expected_squared_score(model):
+    """Quadrature of score^2 over the model's own density, for the location and the log scale."""
+    loc, scale = 3.0, 0.7
+
+    def log_density(y, at, ln_scale):
+        return model.log_density(y, jnp.zeros(()), at, jnp.exp(ln_scale))
+
+    u = np.linspace(-6.0, 6.0, 4001)  # y = loc + scale * sinh(u): dense in the middle, far into the tails
+    y, step = loc + scale * np.sinh(u), scale * np.cosh(u)
+    args = (jnp.asarray(y), jnp.asarray(loc), jnp.log(scale))
+    both = jax.jit(jax.vmap(jax.value_and_grad(log_density, (1, 2)), (0, None, None)))
+    ln_p, scores = both(*args)
+    p = np.exp(np.asarray(ln_p)) * step
+    assert integrate.simpson(p, u) == pytest.approx(1.0, abs=1e-6)
+    for score, claimed in zip(scores, model.fisher(jnp.asarray(scale)), strict=True):
+        assert integrate.simpson(p * np.asarray(score) ** 2, u) == pytest.approx(float(claimed), rel=1e-4)
+
+
+def test_birth_age_is_a_density_of_the_age():
+    """Integrates to 1 (the logistic edge of the preterm part adds 0.2 %), mode near term, mean preterm share 12 %."""
+    age = np.linspace(10.0, 50.0, 40_001)
+    zero = jnp.zeros_like(jnp.asarray(age))
+    p = np.exp(np.asarray(BirthAge().log_density(zero, zero, jnp.asarray(age), zero + TERM_SD)))
+    assert integrate.simpson(p, age) == pytest.approx(1.0, abs=5e-3)
+    assert 38.5 < age[p.argmax()] < 40.0
+    early = age < 37.0
+    assert 0.07 < integrate.simpson(p[early], age[early]) < 0.20
+
+
+def sensor_days(rng):
+    level = 100.0 + 30.0 * np.sin(np.linspace(0, 7, 24))[None] + np.array([[0.0], [8.0]])
+    sd = 0.07 * level
+    return level + sd * rng.standard_normal((2, 24)), level, sd
+
+
+def innovation_density(value, mask, level, sd):
+    loc, scale = innovations(*(jnp.asarray(x) for x in (value, mask, level, sd)), CGM_RHO)
+    return np.where(mask, stats.norm(np.asarray(loc), np.asarray(scale)).logpdf(value), 0.0).sum(axis=1)
+
+
+def test_innovations_are_the_joint_gaussian():
+    """Against the multivariate normal density with covariance sd_i sd_j rho^|i - j|."""
+    value, level, sd = sensor_days(np.random.default_rng(3))
+    got = innovation_density(value, np.ones((2, 24), bool), level, sd)
+    lag = np.abs(np.subtract.outer(np.arange(24), np.arange(24)))
+    for d in range(2):
+        joint = stats.multivariate_normal(level[d], np.outer(sd[d], sd[d]) * CGM_RHO**lag)
+        assert got[d] == pytest.approx(joint.logpdf(value[d]), rel=1e-9)
+
+
+def test_innovations_start_afresh_after_a_gap():
+    value, level, sd = sensor_days(np.random.default_rng(4))
+    mask = np.ones((2, 24), bool)
+    mask[:, 9:12] = False
+    spoiled = np.where(mask, value, 1e4)  # what stands under the mask must not matter
+    got = innovation_density(spoiled, mask, level, sd)
+    for d in range(2):
+        parts = 0.0
+        for cut in (slice(0, 9), slice(12, 24)):
+            n = cut.stop - cut.start
+            lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+            cov = np.outer(sd[d, cut], sd[d, cut]) * CGM_RHO**lag
+            parts += stats.multivariate_normal(level[d, cut], cov).logpdf(value[d, cut])
+        assert got[d] == pytest.approx(parts, rel=1e-9)
+
+
+def test_spot_scale_is_meter_and_day():
+    """The meter's SD is the larger of 3 mg/dL and 5 % [A-SMBG-03]; the smooth maximum is within 0.25 mg/dL."""
+    G = np.linspace(20.0, 400.0, 200)
+    meter = np.asarray(spot_scale(jnp.asarray(G), jnp.zeros(200)))
+    exact = np.maximum(3.0, 0.05 * G)
+    assert (meter >= exact - 1e-12).all() and (meter - exact).max() <= 0.25 + 1e-12
+    both = np.asarray(spot_scale(jnp.asarray(G), jnp.full(200, 0.13)))
+    np.testing.assert_allclose(both, np.hypot(meter, 0.13 * G), rtol=1e-12)
+    np.testing.assert_allclose(np.asarray(ogtt_scale(jnp.asarray(G))) / G, np.hypot(0.02, 0.03), rtol=1e-12)
+
+
+def test_padding_adds_nothing():
+    mask = jnp.asarray([True, True, False, False, True, False])
+    block = Block(SpotError(), jnp.asarray(VALUE), ZERO, mask, jnp.asarray(LOC), jnp.asarray(SCALE))
+    each = np.asarray(block.pointwise())
+    assert (each[~np.asarray(mask)] == 0.0).all()
+    want = stats.t(STUDENT_DF, LOC, SCALE).logpdf(VALUE)[np.asarray(mask)].sum()
+    assert float(block.log_likelihood()) == pytest.approx(want)
