@@ -212,8 +212,8 @@ def drives(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repe
     if events.bout_intensity.shape[0]:
         bouts = (events.bout_start, events.bout_end, events.bout_intensity)
 
-        def response(t: Array, start: Array, end: Array, a: Array) -> tuple[Array, Array, Array]:
-            """Fast level, its integral, and slow level: two first-order stages in series are the difference of
+        def response(t: Array, start: Array, end: Array, a: Array) -> tuple[Array, Array]:
+            """Integral of the fast level, and slow level: two first-order stages in series are the difference of
             their responses; after the bout each decays, so all earlier equal days are a geometric series."""
             level = chains.bout_level(t, start, end, TAU_EX_MIN)
             inside = jnp.clip(t - start, 0.0, jnp.maximum(end - start, 0.0))
@@ -225,10 +225,12 @@ def drives(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repe
 
             last = stage(TAU_SLOW_MIN, chains.bout_level(t, start, end, TAU_SLOW_MIN))
             slow = (last - stage(TAU_EX_MIN, level)) / (TAU_SLOW_MIN - TAU_EX_MIN)
-            return a * level, a * (inside - TAU_EX_MIN * level), a * slow
+            return a * (inside - TAU_EX_MIN * level), a * slow
 
-        level, integral, slow = _per_event(grid(0.0, n_steps + 1), bouts, response, like)
-        E_ex = (p.g_ex[None] * jnp.diff(integral, axis=0) / h, p.g_ex[None] * level[1:])
-        gain = 1.0 + p.s_ex[None] * slow
+        integral, slow = _per_event(grid(0.0, n_steps + 2), bouts, response, like)
+        # the level at an edge as the mean over both steps that meet there: smooth in the times of the bout
+        around = (integral[2:] - integral[:-2]) / (2.0 * h)
+        E_ex = (p.g_ex[None] * jnp.diff(integral[:-1], axis=0) / h, p.g_ex[None] * around)
+        gain = 1.0 + p.s_ex[None] * slow[:-1]
         e_SI_start, e_SI = gain[0], gain[1:]
     return Drives(gut, gut_start, u_sc, E_met, E_ex, e_SI, u_start, E_met_start, e_SI_start)
