@@ -27,7 +27,7 @@ lint: $(STAMP)  ## format, lint, types and import contracts
 	$(BIN)/lint-imports
 
 test: $(STAMP) lint  ## everything CI runs: lint, types, contracts, tests, docs
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/benchmarks
 	$(BIN)/mkdocs build --strict --quiet -f .ci/mkdocs.yml
 
 bench: $(STAMP)  ## benchmarks as JSON under out/bench
