@@ -1,0 +1,80 @@
+"""posterior.nc and the named parameters."""
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from twin.inference.arviz_gate import psislw, read_posterior, rhat_and_ess
+from twin.inference.calibrate import named_parameters, save_posterior
+
+
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory, one_posterior):
+    path = tmp_path_factory.mktemp("posterior") / "posterior.nc"
+    save_posterior(one_posterior, path)
+    return read_posterior(path)
+
+
+def test_groups_and_draws_come_back(groups, one_posterior):
+    assert set(groups) == {"posterior", "sample_stats", "observed_data", "posterior_predictive"}
+    np.testing.assert_array_equal(groups["posterior"]["z"].values[0].T, one_posterior.z)
+    np.testing.assert_array_equal(groups["sample_stats"]["weight"].values[0], one_posterior.weights)
+    np.testing.assert_array_equal(groups["sample_stats"]["lp"].values[0], one_posterior.evaluation.log_joint)
+    attrs = groups["posterior"].attrs
+    assert attrs["posterior_id"] == one_posterior.id and attrs["prior_id"] == "evidence-1"
+    assert list(groups["posterior"]["latent"].values) == one_posterior.prior.names(one_posterior.data)
+
+
+def test_arviz_reads_the_file(tmp_path, one_posterior):
+    import arviz as az
+
+    save_posterior(one_posterior, tmp_path / "p.nc")
+    found = az.from_netcdf(tmp_path / "p.nc")
+    assert found["posterior"]["S_I"].shape == (1, one_posterior.z.shape[1])
+
+
+def test_observed_data_are_the_readings_used(groups, one_record):
+    smbg = one_record.glucose[one_record.glucose["kind"] == "smbg"]["value_mg_dl"].to_numpy()
+    np.testing.assert_array_equal(groups["observed_data"]["spot_glucose"].values, smbg)
+    ln = np.log(one_record.biometry["value"].to_numpy())
+    np.testing.assert_allclose(groups["observed_data"]["biometry"].values, ln)
+
+
+def test_predictive_covers_the_readings(groups, one_posterior):
+    """90 % predictive interval of each of 60 finger pricks; they inform the posterior, so coverage is at least
+    nominal. Binomial lower limit at 1e-5 of 60 at 0.9; power above 0.95 if the scale is half of what it should be."""
+    drawn = groups["posterior_predictive"]["spot_glucose"].values[0]
+    observed = groups["observed_data"]["spot_glucose"].values
+    chosen = drawn[np.random.default_rng(0).choice(len(drawn), 1000, p=one_posterior.weights)]
+    low, high = np.quantile(chosen, [0.05, 0.95], axis=0)
+    inside = int(((observed >= low) & (observed <= high)).sum())
+    assert inside >= binom.ppf(1e-5, len(observed), 0.9)
+
+
+def test_named_parameters_are_in_their_own_units(one_posterior):
+    named = named_parameters(one_posterior)
+    assert all(v.shape == (one_posterior.z.shape[1],) and np.isfinite(v).all() for v in named.values())
+    index = one_posterior.prior.index["S_I"]
+    latent, shift = one_posterior.prior.latents[index], float(one_posterior.data.ln_S_I_shift)
+    np.testing.assert_allclose(
+        named["S_I"], latent.center * np.exp(shift + latent.sd * one_posterior.z[index]), rtol=1e-10
+    )
+    assert (named["d_SI"] > 0.30).all() and (named["d_SI"] < 0.75).all()
+
+
+def test_pareto_k_of_known_tails():
+    """ln w = E / a with E exponential: w is Pareto with k = 1 / a. 4000 draws; the estimate's SD is about 0.06 (the
+    prior of the estimator pulls by less), bounds at 5 SD: false-alarm rate 1e-6."""
+    rng = np.random.default_rng(5)
+    for k in (0.3, 0.9):
+        _, got = psislw(k * rng.exponential(size=4000))
+        assert got == pytest.approx(k, abs=0.3)
+
+
+def test_rhat_and_ess_of_known_chains():
+    """Independent draws: R-hat near 1, ESS near the number of draws. Chains with different means: R-hat large."""
+    rng = np.random.default_rng(6)
+    good = rng.standard_normal((4, 500))
+    rhat, bulk, tail = rhat_and_ess({"good": good, "bad": good + np.arange(4)[:, None]})
+    assert rhat["good"] < 1.02 and rhat["bad"] > 1.5
+    assert 1200 < bulk["good"] < 3000 and tail["good"] > 1000 and bulk["bad"] < 20

@@ -1,0 +1,151 @@
+"""The posterior: mode, weights, tempering, prior only."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import kstest, norm
+
+from tests.one_woman import AS_OF_DAY, POSTERIOR_DRAWS, STANDARD
+from twin.inference import calibrate as calibrate_module
+from twin.inference import laplace
+from twin.inference.calibrate import calibrate
+
+
+@pytest.fixture(scope="module")
+def scans_draws(prior, scans_only):
+    return laplace.sample(prior, scans_only, jax.random.key(3), POSTERIOR_DRAWS)
+
+
+def moments(draws):
+    mean = draws.z @ draws.weights
+    return mean, np.sqrt(((draws.z - mean[:, None]) ** 2) @ draws.weights)
+
+
+def test_mode_is_stationary(prior, data, one_posterior):
+    mode = laplace.find_mode(prior, data, jnp.zeros(prior.size(data)))
+    assert mode.converged
+    value, gradient, H = laplace.linearise(prior, data, mode.z)
+    decrement = np.asarray(gradient) @ np.linalg.solve(np.asarray(H), np.asarray(gradient))
+    assert decrement < 0.05, "less than a twentieth of a unit of log density to gain"
+    assert float(value) >= np.asarray(one_posterior.evaluation.log_joint).max() - 1e-2
+    chol = np.asarray(mode.curvature_chol)
+    np.testing.assert_allclose(chol @ chol.T, np.asarray(H), rtol=1e-9, atol=1e-9)
+
+
+def test_mode_does_not_depend_on_the_start(prior, data):
+    size = prior.size(data)
+    a = laplace.find_mode(prior, data, jnp.zeros(size))
+    b = laplace.find_mode(prior, data, 0.7 * jax.random.normal(jax.random.key(4), (size,)))
+    assert a.log_joint == pytest.approx(b.log_joint, abs=0.05)
+
+
+def test_nearly_gaussian_woman_has_good_weights(scans_draws):
+    """Scans only: masses are nearly linear in the latents, so the Gaussian at the mode is nearly the posterior."""
+    draws, mode = scans_draws
+    assert draws.road == "importance" and mode.converged and draws.converged
+    assert draws.pareto_k < 0.6
+    assert draws.ess > 0.4 * POSTERIOR_DRAWS
+    assert draws.weights.sum() == pytest.approx(1.0)
+
+
+def test_scans_say_nothing_of_meter_and_meals(prior, scans_draws):
+    """Latents that no scan depends on keep their prior: 20 means and SDs within Monte-Carlo error (5 SE each:
+    false-alarm rate 3e-5)."""
+    draws, _ = scans_draws
+    mean, sd = moments(draws)
+    own = [prior.index[n] for n in ("sensor_gain", "sensor_offset", "cgm_cv", "tau_IG", "E_max", "s_ex")]
+    se = 1.0 / np.sqrt(draws.ess)
+    assert np.abs(mean[own]).max() < 5 * se
+    assert np.abs(sd[own] - 1.0).max() < 5 * se
+    assert sd[prior.index["theta"]] < 0.95, "scans inform the size of the fetus"
+
+
+def test_glucose_informs_the_mother(prior, one_posterior):
+    mean = one_posterior.z @ one_posterior.weights
+    sd = np.sqrt(((one_posterior.z - mean[:, None]) ** 2) @ one_posterior.weights)
+    assert sd[prior.index["S_I"]] < 0.9
+    assert one_posterior.calibration.ok and not one_posterior.calibration.prior_only
+
+
+def test_systematic_resampling_follows_the_weights():
+    """Each count is the floor or the ceiling of n times its weight; over keys the mean is n times the weight
+    (2000 keys, 5 SE on 30 counts: false-alarm rate 2e-5; detects a bias of 0.06 of a count)."""
+    w = np.random.default_rng(1).gamma(0.4, size=30)
+    w /= w.sum()
+    n, total = 50, np.zeros(30)
+    keys = jax.random.split(jax.random.key(9), 400)
+    for key in keys:
+        counts = np.bincount(laplace.resample(key, w, n), minlength=30)
+        assert counts.sum() == n
+        assert (counts >= np.floor(n * w) - 1e-9).all() and (counts <= np.ceil(n * w) + 1e-9).all()
+        total += counts
+    part = n * w - np.floor(n * w)
+    se = np.sqrt(part * (1 - part) / len(keys))
+    assert (np.abs(total / len(keys) - n * w) <= 5 * se + 1e-9).all()
+
+
+def test_tempering_step_keeps_half_the_sample():
+    log_w = np.random.default_rng(2).normal(0.0, 6.0, 1000)
+    to = laplace._next_power(log_w, 0.0)
+    w = laplace.normalised(to * log_w)
+    assert 0.0 < to < 1.0
+    assert 1.0 / np.sum(w**2) == pytest.approx(500.0, rel=0.01)
+    assert laplace._next_power(np.zeros(10), 0.3) == 1.0
+
+
+def test_tempered_road_agrees_with_importance(monkeypatch, prior, scans_only, scans_draws):
+    """Forced tempering on the same posterior. Means of all latents, 5 SE with a quarter of the tempered draws
+    counted as independent: false-alarm rate 50 * 6e-7; power above 0.99 for a mean off by 0.6 SD."""
+    monkeypatch.setattr(laplace, "K_LIMIT", -np.inf)
+    got, _ = laplace.sample(prior, scans_only, jax.random.key(21), POSTERIOR_DRAWS)
+    assert got.road == "tempered" and got.converged
+    assert np.ptp(got.weights) == 0.0
+    (m1, s1), (m2, s2) = moments(scans_draws[0]), moments(got)
+    se = np.sqrt(s1**2 / scans_draws[0].ess + s2**2 / (0.25 * POSTERIOR_DRAWS))
+    assert np.abs((m1 - m2) / se).max() < 5.0
+    ratio = s2 / s1
+    assert ratio.min() > 0.75 and ratio.max() < 1.33
+
+
+def test_without_readings_the_posterior_is_the_prior(monkeypatch, one_record, nothing):
+    """`calibrate` says so. 50 latents by Kolmogorov-Smirnov at 1e-6 each: false-alarm rate 5e-5; a shift of 0.25 SD
+    is seen with power above 0.99."""
+    monkeypatch.setattr(calibrate_module, "encode", lambda *a, **k: nothing)
+    got = calibrate(jax.random.key(7), one_record, as_of_day=AS_OF_DAY, standard=STANDARD)
+    assert got.calibration.prior_only and got.calibration.ok and got.calibration.pareto_k is None
+    assert np.ptp(got.weights) == 0.0
+    for row in got.z:
+        assert kstest(row, norm.cdf).pvalue > 1e-6
+
+
+def test_same_key_same_bits(one_record, one_posterior):
+    again = calibrate(jax.random.key(5), one_record, as_of_day=AS_OF_DAY, standard=STANDARD)
+    assert again.id == one_posterior.id
+    np.testing.assert_array_equal(again.z, one_posterior.z)
+    np.testing.assert_array_equal(again.weights, one_posterior.weights)
+
+
+@pytest.mark.slow
+def test_nuts_agrees_with_laplace(prior, scans_only, scans_draws):
+    """Two short chains on the scans-only woman. Means of all latents within 6 SE of both (effective sizes from the
+    chains themselves): false-alarm rate below 1e-6; a mean off by half an SD is seen with power above 0.9."""
+    from twin.inference.nuts import sample_nuts
+
+    got = sample_nuts(prior, scans_only, jax.random.key(1), chains=2, warmup=150, draws=250)
+    assert got.z.shape == (prior.size(scans_only), 500)
+    assert got.rhat_max < 1.1 and got.divergences <= 5
+    mean, sd = moments(scans_draws[0])
+    se = np.sqrt(sd**2 / scans_draws[0].ess + got.z.var(axis=1) / max(got.ess_bulk_min, 20.0))
+    assert np.abs((got.z.mean(axis=1) - mean) / se).max() < 6.0
+    assert not got.ok and any("effective sample size" in r for r in got.reasons), "short chains say so"
+
+
+@pytest.mark.slow
+def test_an_empty_record_is_prior_only():
+    """No row at all, zero-length axes: still a posterior, and it says what it is."""
+    from tests.one_woman import make_record
+
+    got = calibrate(jax.random.key(7), make_record({}), as_of_day=AS_OF_DAY, standard=STANDARD, draws=200)
+    assert got.calibration.prior_only
+    assert np.abs(got.z.mean(axis=1)).max() < 5.5 / np.sqrt(200)

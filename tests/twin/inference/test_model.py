@@ -1,0 +1,131 @@
+"""The one model: numpyro's density, the engine's own, and the derivatives agree."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpyro.infer.util import log_density
+from scipy.stats import norm
+
+from tests.one_woman import POSTERIOR_DRAWS
+from twin.inference.laplace import linearise
+from twin.inference.model import evaluate, pregnancy_model, readings
+from twin.inference.priors import XI_SD, deviations, unpack
+
+
+@pytest.fixture(scope="module")
+def z(prior, data):
+    """Draws of the prior, as many as every posterior has, so that the program is shared."""
+    return jax.random.normal(jax.random.key(2), (prior.size(data), POSTERIOR_DRAWS))
+
+
+@pytest.fixture(scope="module")
+def everything(prior, data, z):
+    return evaluate(prior, data, z)
+
+
+def test_numpyro_model_is_the_log_joint(prior, data, z, everything):
+    """One woman alone under numpyro, against the batch of 1000; 12 random points."""
+    one = jax.jit(lambda v: log_density(pregnancy_model, (prior, data), {}, {"z": v})[0])
+    got = np.array([float(one(z[:, i])) for i in range(12)])
+    np.testing.assert_allclose(got, np.asarray(everything.log_joint)[:12], rtol=1e-8)
+
+
+def test_log_joint_is_prior_plus_readings(z, everything):
+    want = norm.logpdf(np.asarray(z)).sum(axis=0)
+    want = want + sum(np.asarray(v).sum(axis=0) for v in everything.log_density.values())
+    ok = np.isfinite(np.asarray(everything.log_joint))
+    assert ok.mean() > 0.99
+    np.testing.assert_allclose(np.asarray(everything.log_joint)[ok], want[ok], rtol=1e-10)
+
+
+def test_densities_are_those_of_the_error_models(data, everything):
+    """By hand from location and scale: Student t for finger pricks and scans, Gaussian for the tolerance test."""
+    from scipy.stats import t
+
+    laws = {
+        "spot_glucose": lambda m, s: t(4, m, s),
+        "biometry": lambda m, s: t(6, m, 0.9 * s),
+        "ogtt": lambda m, s: norm(m, s),
+    }
+    found = readings(data)
+    assert set(found) == set(laws)
+    for name, law in laws.items():
+        mask, value = np.asarray(found[name].mask), np.asarray(found[name].value)
+        loc, scale = np.asarray(everything.loc[name])[mask, 0], np.asarray(everything.scale[name])[mask, 0]
+        got = np.asarray(everything.log_density[name])[:, 0]
+        np.testing.assert_allclose(got[mask], law(loc, scale).logpdf(value[mask]), rtol=1e-9)
+        assert (got[~mask] == 0.0).all()
+
+
+def test_padding_does_not_matter(prior, data, z, everything):
+    spoiled = data
+    for part, field in (("spots", "value"), ("scans", "ln_value"), ("ogtt", "value")):
+        old, mask = getattr(getattr(data, part), field), getattr(data, part).mask
+        spoiled = eqx.tree_at(
+            lambda d, p=part, f=field: getattr(getattr(d, p), f), spoiled, jnp.where(mask, old, 777.0)
+        )
+    np.testing.assert_array_equal(evaluate(prior, spoiled, z).log_joint, everything.log_joint)
+
+
+def test_gradient_against_central_differences(prior, data, one_posterior):
+    """At a point near the mode and one far from it; h = 1e-4 in units of the prior SD, all 50 directions."""
+    size, h = prior.size(data), 1e-4
+    near = np.asarray(one_posterior.z[:, int(np.argmax(one_posterior.evaluation.log_joint))])
+    for at in (near, 0.5 * np.asarray(jax.random.normal(jax.random.key(8), (size,)))):
+        steps = np.concatenate([np.eye(size), -np.eye(size)], axis=1) * h
+        points = np.tile(at[:, None], (1, POSTERIOR_DRAWS))
+        points[:, : 2 * size] += steps
+        values = np.asarray(evaluate(prior, data, jnp.asarray(points)).log_joint)
+        numeric = (values[:size] - values[size : 2 * size]) / (2 * h)
+        value, gradient, H = linearise(prior, data, jnp.asarray(at))
+        assert float(value) == pytest.approx(values[-1], rel=1e-9)
+        np.testing.assert_allclose(np.asarray(gradient), numeric, atol=1e-4, rtol=1e-5)
+        assert np.linalg.eigvalsh(np.asarray(H)).min() >= 1.0 - 1e-8, "curvature is at least the prior's"
+
+
+def test_no_readings_leave_the_prior(prior, nothing, z):
+    got = np.asarray(evaluate(prior, nothing, z).log_joint)
+    ok = np.isfinite(got)
+    np.testing.assert_allclose(got[ok], norm.logpdf(np.asarray(z)).sum(axis=0)[ok], rtol=1e-12)
+
+
+def test_deviations_have_their_stated_law():
+    """The linear map's covariance: SD 0.15 everywhere, correlation exp(-lag / 6 weeks) between pairs of weeks."""
+    n = 14
+    L = np.asarray(deviations(jnp.eye(n), 2 * n))[::2]
+    cov = L @ L.T
+    lag = 2.0 * np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    np.testing.assert_allclose(cov, XI_SD**2 * np.exp(-lag / 6.0), atol=1e-12)
+
+
+def test_unpack_at_zero_is_the_centre(prior, data):
+    at = unpack(prior, data, jnp.zeros(prior.size(data)))
+    S_I = prior.latents[prior.index["S_I"]].center * np.exp(float(data.ln_S_I_shift))
+    assert float(at.maternal.S_I) == pytest.approx(S_I)
+    for name in ("R0", "E_G0", "VG", "U_fp", "tau_rapid"):
+        assert float(getattr(at.maternal, name)) == pytest.approx(prior.latents[prior.index[name]].center)
+    assert np.asarray(at.meal_factor).tolist() == pytest.approx([1.0] * 6)
+    assert float(at.dating_shift_weeks) == 0.0
+
+
+def test_weight_response_is_one_number(prior, data):
+    """`fat_share` moves the response between lean and fat at equal response of the weight."""
+    from twin.inference.priors import FAT_WEIGHT_SHARE, fetal_responses
+
+    s_L, s_F = fetal_responses(jnp.full(5, 1.3), jnp.linspace(-1.0, 1.0, 5))
+    total = (1 - FAT_WEIGHT_SHARE) * s_L + FAT_WEIGHT_SHARE * s_F
+    np.testing.assert_allclose(np.asarray(total), float(total[0]), rtol=1e-12)
+    assert (np.diff(np.asarray(s_F)) > 0).all()
+
+
+def test_prior_file_is_complete(prior):
+    """Every latent says where it comes from and how far its centre may be off."""
+    for latent in prior.latents:
+        assert latent.evidence and latent.sd > 0 and latent.center_sd >= 0, latent.name
+        assert latent.transform in ("ln", "linear")
+        assert latent.transform == "linear" or latent.center > 0
+    assert dataclasses.is_dataclass(prior) and hash(prior) == hash(prior)

@@ -1,0 +1,140 @@
+"""risk.json of the one woman against her own forecast."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.one_woman import AS_OF_DAY, FORECAST_DRAWS
+from twin.growth_standards import birthweight_centile
+from twin.record import Scope, scope_gate
+from twin.report.files import validate_risk
+from twin.risk import estimate
+from twin.settings import SiteSettings
+
+COUNTS = {"glucose_readings": 63, "scans": 3, "newest_glucose_age_days": 1.0, "newest_scan_age_days": 4.0}
+
+
+def assess(one_record, one_posterior, one_forecast, one_plans, scope=None):
+    settings = SiteSettings()
+    return estimate(
+        one_forecast,
+        one_posterior,
+        one_record,
+        one_plans,
+        scope or scope_gate(one_record, AS_OF_DAY, settings),
+        as_of="2026-10-11",
+        data=COUNTS,
+        raw_alerts=[],
+        settings=settings,
+        seed=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def risk(one_record, one_posterior, one_forecast, one_plans):
+    return assess(one_record, one_posterior, one_forecast, one_plans)
+
+
+def outcome(scenario, name):
+    return next(o for o in scenario["outcomes"] if o["outcome"] == name)
+
+
+def test_risk_meets_the_contract(risk):
+    validate_risk(risk)
+    assert risk["schema"] == "gdm-twin/risk/1" and risk["calibration"]["method"] == "laplace"
+    assert [s["name"] for s in risk["scenarios"]] == ["as_now", "doses_fixed", "untreated"]
+    for s in risk["scenarios"]:
+        names = [o["outcome"] for o in s["outcomes"]]
+        assert names == ["macrosomia_4000", "macrosomia_4500", "lga_90", "sga_10", "ac_90_at_36w"]
+        for o in s["outcomes"]:
+            assert 0 <= o["low"] <= o["probability"] <= o["high"] <= 1
+        assert s["treatment_strategy"] and s["delivery_assumption"]
+
+
+@pytest.mark.parametrize("threshold", [4000, 4500])
+def test_probability_is_the_share_of_simulated_births(risk, one_forecast, threshold):
+    """Each draw's birth is one Bernoulli trial of its own probability: z-test at 4.9 SD per scenario and threshold,
+    6 tests: false-alarm rate 6e-6; sees a probability wrong by 0.12 with power 0.97."""
+    for s in risk["scenarios"]:
+        born = one_forecast.dataset["birth_weight_g"].sel(scenario=s["name"]).values
+        p = outcome(s, f"macrosomia_{threshold}")["probability"]
+        assert abs((born > threshold).mean() - p) <= 4.9 * np.sqrt(max(p * (1 - p), 1e-3) / FORECAST_DRAWS)
+
+
+def test_lga_is_the_chart_applied_to_births(risk, one_forecast):
+    """Sex unknown: the expected share over both charts, by simulated births; 4.9 SD as above."""
+    ds = one_forecast.dataset.sel(scenario="as_now")
+    weight, day = (jnp.asarray(ds[n].values, dtype=float) for n in ("birth_weight_g", "delivery_day"))
+    share = {}
+    for code, part in ((1, 0.512), (0, 0.488)):
+        centile = np.asarray(
+            birthweight_centile(weight, day, jnp.full(day.shape, code), standard="intergrowth21_newborn")
+        )
+        for name, hit in (("lga_90", centile > 90), ("sga_10", centile < 10)):
+            share[name] = share.get(name, 0.0) + part * hit.mean()
+    for name, got in share.items():
+        p = outcome(risk["scenarios"][0], name)["probability"]
+        assert abs(got - p) <= 4.9 * np.sqrt(max(p * (1 - p), 1e-3) / FORECAST_DRAWS)
+    assert risk["scenarios"][0]["lga_by_reference"]["intergrowth21_newborn"] == pytest.approx(
+        outcome(risk["scenarios"][0], "lga_90")["probability"], abs=1e-4
+    )
+
+
+def test_abdomen_at_36_weeks_is_a_share_of_draws(risk, one_forecast):
+    from twin.growth_standards import biometry_from_z
+
+    limit = float(biometry_from_z("ac_mm", norm_90(), 252.0, standard="intergrowth21"))
+    ac = one_forecast.dataset["ac_mm"].sel(scenario="as_now", gestational_day=252).values
+    p = outcome(risk["scenarios"][0], "ac_90_at_36w")["probability"]
+    assert p == pytest.approx((ac > limit).mean(), abs=1e-4)
+
+
+def norm_90():
+    from scipy.stats import norm
+
+    return float(norm.ppf(0.9))
+
+
+def test_later_birth_is_heavier(risk):
+    for s in risk["scenarios"]:
+        rows = s["if_born_on"]
+        days = [r["gestational_day"] for r in rows]
+        assert days == list(range(252, 294))
+        for name in ("macrosomia_4000", "macrosomia_4500", "birth_weight_q05", "birth_weight_q95"):
+            assert (np.diff([r[name] for r in rows]) >= 0).all(), name
+        assert rows[-1]["macrosomia_4000"] > rows[0]["macrosomia_4000"]
+
+
+def test_quantiles_are_those_of_the_births(risk, one_forecast):
+    for s in risk["scenarios"]:
+        born = one_forecast.dataset["birth_weight_g"].sel(scenario=s["name"]).values
+        for name, q in (("q05", 0.05), ("q50", 0.5), ("q95", 0.95)):
+            assert s["birth_weight_g"][name] == pytest.approx(np.quantile(born, q), abs=1.0)
+
+
+def test_treatment_has_its_direction(risk):
+    """Without her insulin the weight is higher: draws are shared, so the order is exact."""
+    fixed, bare = risk["scenarios"][1:]
+    for name in ("macrosomia_4000", "macrosomia_4500"):
+        assert outcome(bare, name)["probability"] > outcome(fixed, name)["probability"]
+    assert bare["birth_weight_g"]["mean"] > fixed["birth_weight_g"]["mean"]
+
+
+def test_withheld_outcomes_are_absent(one_record, one_posterior, one_forecast, one_plans):
+    withheld = Scope("partial", ["late-dating"], ["lga_90", "sga_10", "ac_90_at_36w", "centiles"], {})
+    found = assess(one_record, one_posterior, one_forecast, one_plans, withheld)
+    validate_risk(found)
+    for s in found["scenarios"]:
+        assert [o["outcome"] for o in s["outcomes"]] == ["macrosomia_4000", "macrosomia_4500"]
+        assert s["lga_by_reference"] == {}
+        assert not any({"lga_90", "sga_10"} & set(r) for r in s["if_born_on"])
+
+
+def test_drivers_name_data_she_has(risk):
+    assert 0 < len(risk["drivers"]) <= 8
+    size = [abs(d["effect_on_macrosomia_4000"]) for d in risk["drivers"]]
+    assert size == sorted(size, reverse=True)
+    dates = ("2026-07-22", "2026-09-14", "2026-10-07")
+    for d in risk["drivers"]:
+        assert d["name"].endswith(dates) or "glucose" in d["name"]
+        assert -1.0 < d["effect_on_macrosomia_4000"] < 1.0
