@@ -1,7 +1,7 @@
 """2 000 women of the prior, insulin included: the fast path by the project's error definition, both precisions.
 
 `python -m tests.statistical.numerics --out FILE` does all of them and can be interrupted; here one part of eight
-runs each day, all of them with ALL_PARTS=1. Women are fixed, so nothing here fails by chance.
+runs each day, all of them with GDM_TWIN_SLOW=all. Women are fixed, so nothing here fails by chance.
 """
 
 import datetime
@@ -19,7 +19,7 @@ PARTS = WOMEN // numerics.CHUNK
 
 
 def parts_of_today():
-    if os.environ.get("ALL_PARTS"):
+    if os.environ.get("GDM_TWIN_SLOW") == "all":
         return range(PARTS)
     return [datetime.datetime.now(datetime.UTC).timetuple().tm_yday % PARTS]
 

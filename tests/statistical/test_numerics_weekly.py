@@ -1,7 +1,7 @@
 """Weekly averaging against the pregnancy at minute resolution: 200 women, the same meals, six strategies.
 
 `python -m tests.statistical.pregnancies --out FILE` does all of them and can be interrupted; here one part of ten
-runs each day, all of them with ALL_PARTS=1. Women are fixed, so nothing here fails by chance.
+runs each day, all of them with GDM_TWIN_SLOW=all. Women are fixed, so nothing here fails by chance.
 """
 
 import datetime
@@ -20,7 +20,7 @@ PARTS = WOMEN // pregnancies.CHUNK
 def test_weekly_averaging_over_the_prior():
     women = pregnancies.draw_pregnancies(WOMEN, SEED)
     chosen = range(PARTS)
-    if not os.environ.get("ALL_PARTS"):
+    if not os.environ.get("GDM_TWIN_SLOW") == "all":
         chosen = [datetime.datetime.now(datetime.UTC).timetuple().tm_yday % PARTS]
     relative, shortfall = [], []
     for part in chosen:
