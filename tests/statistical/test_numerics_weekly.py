@@ -20,7 +20,7 @@ PARTS = WOMEN // pregnancies.CHUNK
 def test_weekly_averaging_over_the_prior():
     women = pregnancies.draw_pregnancies(WOMEN, SEED)
     chosen = range(PARTS)
-    if not os.environ.get("GDM_TWIN_SLOW") == "all":
+    if os.environ.get("GDM_TWIN_SLOW") != "all":
         chosen = [datetime.datetime.now(datetime.UTC).timetuple().tm_yday % PARTS]
     relative, shortfall = [], []
     for part in chosen:
