@@ -78,6 +78,8 @@ class _Estimator:
         key = jax.random.key(seed)
         self.shifts = np.asarray(posterior.prior.center_shifts(key, N_DRAWS, self.z.shape[0]))
         self.rng = np.random.default_rng(seed)
+        # one residual per draw for every scenario and day, so that differences are sharp
+        self.spread = np.exp(BIRTH_RESIDUAL_SD * self.rng.standard_normal(self.z.shape[1]))
 
     def conditional(self, weight: np.ndarray, day: np.ndarray) -> dict[str, np.ndarray]:
         return _conditional(weight, self.first_day, day, self.settings.lga_reference, self.sex)
@@ -123,7 +125,6 @@ class _Estimator:
     def if_born_on(self, weight: np.ndarray) -> list[dict[str, Any]]:
         first = max(FIRST_BIRTH_DAY, int(self.posterior.as_of_day) + 1)
         rows = []
-        spread = np.exp(BIRTH_RESIDUAL_SD * self.rng.standard_normal(weight.shape[0]))
         for day in range(first, LAST_BIRTH_DAY + 1):
             days = np.full(weight.shape[0], day)
             row: dict[str, Any] = {"gestational_day": day}
@@ -131,7 +132,7 @@ class _Estimator:
                 mean = _finite_mean(p)
                 if outcome not in self.withheld and mean is not None:
                     row[outcome] = round(mean, 4)
-            born = _weight_on(weight, self.first_day, days) * spread
+            born = _weight_on(weight, self.first_day, days) * self.spread
             low, high = np.quantile(born, [0.05, 0.95])
             rows.append(row | {"birth_weight_q05": round(float(low)), "birth_weight_q95": round(float(high))})
         return rows
