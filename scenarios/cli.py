@@ -144,14 +144,23 @@ def _run_path(
     start = time.monotonic()
     start_engine()
     from scenarios import engine
+    from scenarios.strategies import check_name
     from twin.errors import TwinError
     from twin.fhir import read_source
     from twin.inference.priors import DEFAULT_PRIOR, load_prior
     from twin.settings import SiteSettings
 
-    chosen = SiteSettings() if settings_file is None else SiteSettings.from_toml(settings_file)
-    chosen = engine.with_settings(chosen, growth_standard, lga_reference)
-    population = load_prior(prior or DEFAULT_PRIOR)
+    try:  # what was asked for is judged before any record is read
+        chosen = SiteSettings() if settings_file is None else SiteSettings.from_toml(settings_file)
+        chosen = engine.with_settings(chosen, growth_standard, lga_reference)
+        population = load_prior(prior or DEFAULT_PRIOR)
+        for name in scenarios:
+            check_name(name)
+        if as_of is not None:
+            engine.moment_of(as_of)
+    except (TwinError, OSError, ValueError) as why:
+        typer.echo(f"error: {why}", err=True)
+        return USAGE
     found = read_source(path, chosen)
     if not found.records:
         for issue in [*found.issues, *(i for group in found.quarantined.values() for i in group)][:12]:

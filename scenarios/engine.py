@@ -46,20 +46,28 @@ class Result:
     plans: tuple[ScenarioPlan, ...]
 
 
+def moment_of(as_of: str) -> datetime:
+    """The end of a given date, or the given time.
+
+    Raises : UnusableInput for anything else.
+    """
+    try:
+        moment = datetime.fromisoformat(as_of)
+    except ValueError as why:
+        raise UnusableInput(
+            "bad-as-of",
+            f"--as-of is {as_of!r}; expected a date or time as in 2026-11-02. Nothing was forecast.",
+        ) from why
+    return moment + timedelta(hours=23, minutes=59) if len(as_of) == 10 else moment
+
+
 def as_of_time(record: PatientRecord, as_of: str | None) -> datetime:
     """The moment of the forecast: the given date (its end) or time, else the newest observation.
 
     Raises : UnusableInput when nothing says when.
     """
     if as_of is not None:
-        try:
-            moment = datetime.fromisoformat(as_of)
-        except ValueError as why:
-            raise UnusableInput(
-                "bad-as-of",
-                f"--as-of is {as_of!r}; expected a date or time as in 2026-11-02. Nothing was forecast.",
-            ) from why
-        return moment + timedelta(hours=23, minutes=59) if len(as_of) == 10 else moment
+        return moment_of(as_of)
     newest = last_observation(record)
     if newest is None:
         raise UnusableInput(

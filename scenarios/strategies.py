@@ -45,13 +45,8 @@ def _day(value: object) -> int:
         ) from why
 
 
-def plan_of(name: str, record: PatientRecord, as_of_day: float, birth_day: int | None) -> ScenarioPlan:
-    """The plan of one named strategy from `as_of_day` on.
-
-    as_now : diet and drug class as today, doses titrated weekly by the site protocol. doses_fixed : today's doses
-    for the rest of the pregnancy. untreated : no drug, no prescribed activity, usual diet.
-    Raises : UnusableInput for an unknown name; NotAvailable for a TOML file (docs/limits.md).
-    """
+def check_name(name: str) -> None:
+    """Raises : UnusableInput for an unknown name; NotAvailable for a TOML file (docs/limits.md)."""
     if name.endswith(".toml"):
         raise NotAvailable(
             "scenario-files-not-built",
@@ -62,6 +57,16 @@ def plan_of(name: str, record: PatientRecord, as_of_day: float, birth_day: int |
             "unknown-scenario",
             f"scenario {name!r} is not known; expected one of {', '.join(NAMES)}. Nothing was forecast.",
         )
+
+
+def plan_of(name: str, record: PatientRecord, as_of_day: float, birth_day: int | None) -> ScenarioPlan:
+    """The plan of one named strategy from `as_of_day` on.
+
+    as_now : diet and drug class as today, doses titrated weekly by the site protocol. doses_fixed : today's doses
+    for the rest of the pregnancy. untreated : no drug, no prescribed activity, usual diet.
+    Raises : UnusableInput for an unknown name; NotAvailable for a TOML file (docs/limits.md).
+    """
+    check_name(name)
     meals, _ = meal_pattern(record)
     today = pattern_at(record, math.floor(as_of_day) / 7.0, meals)
     policy = delivery_policy(record, today, birth_day)
