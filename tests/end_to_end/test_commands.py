@@ -1,0 +1,144 @@
+"""`gdm-twin run` and `demo` as a user types them: files, exit codes, messages."""
+
+import json
+
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+from tests.one_woman import FORECAST_DRAWS, make_record
+from twin.cli import build_app
+from twin.fhir import write_ndjson, write_patient_bundle
+
+AS_OF = "2026-10-11"
+DRAWS = ["--draws", str(FORECAST_DRAWS), "--as-of", AS_OF]
+
+
+@pytest.fixture(scope="module")
+def app():
+    return build_app()
+
+
+def call(app, *args):
+    return CliRunner().invoke(app, [str(a) for a in args])
+
+
+@pytest.fixture(scope="module")
+def bundle_path(tmp_path_factory, one_record):
+    path = tmp_path_factory.mktemp("in") / "her.json"
+    path.write_text(json.dumps(write_patient_bundle(one_record)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(app, bundle_path, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    return call(app, "run", bundle_path, "--out", out, *DRAWS), out
+
+
+def test_run_writes_what_the_contract_says(finished):
+    result, out = finished
+    assert result.exit_code == 0, result.output
+    names = {"record", "posterior.nc", "forecast.nc", "risk.json", "report.html", "risk_assessment.json"}
+    assert {p.name for p in out.iterdir()} == names
+    risk = json.loads((out / "risk.json").read_text())
+    with xr.open_dataset(out / "forecast.nc", engine="h5netcdf") as ds:
+        assert ds.attrs["posterior_id"] == risk["provenance"]["posterior_id"]
+        mean = float(ds["birth_weight_g"].sel(scenario="as_now").mean())
+    assert risk["scenarios"][0]["birth_weight_g"]["mean"] == pytest.approx(mean, abs=1.0)
+    page = (out / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "") and "<script src" not in page
+    assert json.loads((out / "risk_assessment.json").read_text())["resourceType"] == "Bundle"
+
+
+def test_progress_is_on_stderr_and_json_on_stdout(app, bundle_path, tmp_path):
+    result = call(app, "run", bundle_path, "--out", tmp_path, *DRAWS, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["schema"] == "gdm-twin/risk/1"
+    assert "calibrating" in result.stderr
+
+
+def test_out_of_scope_lists_the_data_and_exits_1(app, tmp_path):
+    path = tmp_path / "twins.json"
+    path.write_text(json.dumps(write_patient_bundle(make_record(fetal_number=2))))
+    result = call(app, "run", path, "--out", tmp_path / "out", *DRAWS)
+    assert result.exit_code == 1
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"record", "risk.json", "report.html"}
+    risk = json.loads((tmp_path / "out" / "risk.json").read_text())
+    assert risk["scope"]["status"] == "refused" and risk["scenarios"] == []
+    assert risk["data"]["glucose_readings"] == 63
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "out of scope" in page.lower()
+    assert not any(word in page for word in ("of 100 women", "macrosomia_4000", "birth_weight_q05"))
+
+
+def test_garbage_exits_1_with_the_reason(app, tmp_path):
+    path = tmp_path / "garbage.json"
+    path.write_bytes(b"\x00\x01not fhir at all {")
+    result = call(app, "run", path, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_women_in_one_file(app, tmp_path):
+    """One in scope, one with twins: a folder each; the usable one decides the exit code."""
+    from dataclasses import replace
+
+    women = [replace(make_record(), pseudonym="p-a"), replace(make_record(fetal_number=2), pseudonym="p-b")]
+    path = tmp_path / "women.ndjson"
+    write_ndjson(women, path)
+    result = call(app, "run", path, "--out", tmp_path / "out", *DRAWS)
+    assert result.exit_code == 0, result.output
+    folders = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert len(folders) == 2
+    states = {
+        json.loads((tmp_path / "out" / f / "risk.json").read_text())["scope"]["status"] for f in folders
+    }
+    assert states == {"full", "refused"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--method", "guess"],
+        ["--no-such-option"],
+        ["--scenario", "perfect"],
+        ["--growth-standard", "hadlock"],
+        ["--lga-reference", "mine"],
+        ["--as-of", "next week"],
+        ["--prior", "no-such-prior"],
+        ["--settings", "no-such-file.toml"],
+        ["--draws", "3"],
+    ],
+)
+def test_wrong_usage_exits_2_and_writes_nothing(app, bundle_path, tmp_path, options):
+    result = call(app, "run", bundle_path, "--out", tmp_path / "out", *options)
+    assert result.exit_code == 2, result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_arguments_are_wrong_usage(app, bundle_path):
+    assert call(app, "run").exit_code == 2
+    assert call(app, "run", bundle_path).exit_code == 2
+    assert call(app, "demo", "--patient", "nobody").exit_code == 2
+
+
+def test_scenario_files_say_they_are_not_built(app, bundle_path, tmp_path):
+    result = call(app, "run", bundle_path, "--out", tmp_path / "out", "--scenario", "walks.toml")
+    assert result.exit_code == 2
+    assert "not built yet" in result.output and "as_now" in result.output
+
+
+@pytest.mark.parametrize("command", ["demo", "run"])
+def test_help_has_examples(app, command):
+    result = call(app, command, "--help")
+    assert result.exit_code == 0
+    assert "Examples:" in result.output and f"gdm-twin {command}" in result.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patient", ["diet", "insulin", "large", "normal"])
+def test_demo_runs(app, tmp_path, patient):
+    result = call(app, "demo", "--patient", patient, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "report.html").stat().st_size > 20_000

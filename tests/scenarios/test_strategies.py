@@ -1,0 +1,56 @@
+"""Strategies: what each changes, and what it leaves alone."""
+
+import dataclasses
+
+import pytest
+
+from scenarios.strategies import NAMES, delivery_policy, drug_class, plan_of
+from tests.one_woman import AS_OF_DAY, at, make_record
+from twin.encode import DailyPattern
+from twin.errors import NotAvailable, UnusableInput
+
+
+def test_as_now_and_doses_fixed_differ_in_titration_alone(one_record):
+    now, fixed = (plan_of(n, one_record, AS_OF_DAY, None) for n in ("as_now", "doses_fixed"))
+    assert now.titrated and not fixed.titrated
+    assert now.pattern == fixed.pattern and now.delivery == fixed.delivery
+    assert {f for *_, f in now.pattern.doses} == {"glargine", "rapid"}
+    assert "insulin" in now.treatment_strategy and "titrated" in now.treatment_strategy
+    assert "31+6" in fixed.treatment_strategy
+
+
+def test_untreated_takes_no_drug_and_eats_no_less(one_record):
+    bare = plan_of("untreated", one_record, AS_OF_DAY, None)
+    assert bare.pattern.doses == bare.pattern.tablets == bare.pattern.bouts == ()
+    dieting = make_record({"meals": [at(d, c, carbohydrate_g=25.0, source=f"m{d}{c}") for d in (210, 211)
+                                     for c in ("08:00", "13:00", "19:00")]})  # fmt: skip
+    assert sum(g for _, g in plan_of("as_now", dieting, AS_OF_DAY, None).pattern.meals) == pytest.approx(75.0)
+    assert sum(g for _, g in plan_of("untreated", dieting, AS_OF_DAY, None).pattern.meals) == pytest.approx(
+        220.0
+    )
+
+
+def test_delivery_follows_the_site_then_the_guideline(one_record):
+    diet, drug = DailyPattern(meals=()), DailyPattern(meals=(), tablets=((210.0, 500.0),))
+    assert delivery_policy(one_record, diet, None).last_day == 286  # 40+6
+    assert delivery_policy(one_record, drug, None).last_day == 279  # 39+6
+    for given in ("38+6", 272):
+        facts = dataclasses.replace(one_record.facts, site_policy={"latest_birth_day": given})
+        policy = delivery_policy(dataclasses.replace(one_record, facts=facts), drug, None)
+        assert policy.last_day == 272 and policy.name == "site policy"
+    assert delivery_policy(one_record, drug, 270).given_day == 270
+    assert drug_class(diet) == "diet" and drug_class(drug) == "diet and metformin"
+
+
+def test_unreadable_policy_is_refused(one_record):
+    facts = dataclasses.replace(one_record.facts, site_policy={"latest_birth_day": "soon"})
+    with pytest.raises(UnusableInput, match="'soon'"):
+        delivery_policy(dataclasses.replace(one_record, facts=facts), DailyPattern(meals=()), None)
+
+
+def test_unknown_names_list_the_known(one_record):
+    with pytest.raises(UnusableInput) as why:
+        plan_of("perfect", one_record, AS_OF_DAY, None)
+    assert all(n in str(why.value) for n in NAMES)
+    with pytest.raises(NotAvailable, match="not built yet"):
+        plan_of("walks.toml", one_record, AS_OF_DAY, None)
