@@ -333,7 +333,6 @@ def events_of(patterns: list[DailyPattern]) -> DayEvents:
     return DayEvents(
         meal_min=jnp.asarray(meals[0]),
         meal_mg=jnp.asarray(1000.0 * meals[1]),
-        meal_speed=jnp.ones(meals[0].shape),
         dose_min=jnp.asarray(doses[0]),
         dose_mU=jnp.asarray(1000.0 * doses[1]),
         dose_tau=jnp.asarray(tau),

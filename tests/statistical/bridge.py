@@ -82,7 +82,6 @@ def to_events(women, slots=None):
     return DayEvents(
         meal_min=_column(meals, lambda r, _: r[0], 0.0),
         meal_mg=_column(meals, lambda r, _: 1000.0 * r[1], 0.0),
-        meal_speed=_column(meals, lambda r, _: 1.0, 1.0),
         dose_min=_column(doses, lambda r, _: r[0], 0.0),
         dose_mU=_column(doses, lambda r, _: 1000.0 * r[1], 0.0),
         dose_tau=_column(doses, tau, 55.0),

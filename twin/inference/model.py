@@ -129,7 +129,7 @@ def _ogtt_block(data: WomanData, latents: Latents, c: Course) -> Block:
         weekly, S_I=weekly.S_I * day[:, 0], B=weekly.B * day[:, 1], k_e=weekly.k_e * day[:, 2]
     )
     zero, none = jnp.zeros((1, tests.value.shape[0])), jnp.zeros((0, tests.value.shape[0]))
-    drink = DayEvents(zero, tests.load_mg[None], zero + 1.0, *(none,) * 9)
+    drink = DayEvents(zero, tests.load_mg[None], *(none,) * 9)
     trajectory = simulate_day(weekly, _lift_events(drink, rank), n_steps=OGTT_STEPS, repeated=False)
     at = jnp.clip(tests.minute / STEP_MIN, 0.0, float(OGTT_STEPS))
     low = jnp.minimum(jnp.floor(at).astype(int), OGTT_STEPS - 1)

@@ -37,7 +37,6 @@ class DayEvents(eqx.Module):
 
     meal_min: Float[Array, "meal *#batch"]
     meal_mg: Float[Array, "meal *#batch"]
-    meal_speed: Float[Array, "meal *#batch"]  # factor on k_e, glycaemic index 0.7-1.3 [MODEL 1.4]
     dose_min: Float[Array, "dose *#batch"]
     dose_mU: Float[Array, "dose *#batch"]
     dose_tau: Float[Array, "dose *#batch"]  # median absorption time constant, min
@@ -67,7 +66,6 @@ class DayEvents(eqx.Module):
         return cls(
             meal_min=column([m[0] for m in meals]),
             meal_mg=column([1000.0 * m[1] for m in meals]),
-            meal_speed=column([1.0 for _ in meals]),
             dose_min=column([d[0] for d in doses]),
             dose_mU=column([1000.0 * d[1] for d in doses]),
             dose_tau=column([INSULIN_TAU_MIN[d[2]] for d in doses]),
@@ -144,9 +142,7 @@ def _gut_injections(
     batch = jnp.broadcast_shapes(events.meal_mg.shape[1:], p.k_e.shape, p.k_a.shape)
     n_meals = events.meal_mg.shape[0]
     k = jnp.floor(events.meal_min / h)
-    s1, s2, q = chains.gut_states(
-        events.meal_mg, (k + 1) * h - events.meal_min, p.k_e[None] * events.meal_speed, p.k_a[None]
-    )
+    s1, s2, q = chains.gut_states(events.meal_mg, (k + 1) * h - events.meal_min, p.k_e[None], p.k_a[None])
     parts = (s1, s2, q, events.meal_mg - s1 - s2 - q)
     # not `repeated`: a negative index would count from the end, so it is moved behind it
     step = jnp.mod(k, round(DAY_MIN / h)) if repeated else jnp.where(k < 0, n_steps, k)
@@ -164,7 +160,7 @@ def _gut_injections(
 def _gut_start(events: DayEvents, p: MaternalParams) -> tuple[Array, ...]:
     """What the day before has left in the gut (S1, S2, Q) at the start of a repeated day, mg."""
     age = DAY_MIN - jnp.mod(events.meal_min, DAY_MIN)
-    left = chains.gut_states(events.meal_mg, age, p.k_e[None] * events.meal_speed, p.k_a[None])
+    left = chains.gut_states(events.meal_mg, age, p.k_e[None], p.k_a[None])
     return tuple(x.sum(axis=0) for x in left)
 
 

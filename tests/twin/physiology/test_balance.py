@@ -96,7 +96,6 @@ def _events(meals, doses):
         | {
             "meal_min": _column(*meals[0]),
             "meal_mg": _column(*meals[1]),
-            "meal_speed": _column(1.0, 1.0),
             "dose_min": _column(*doses[0]),
             "dose_mU": _column(*doses[1]),
             "dose_tau": _column(rapid, slow),
