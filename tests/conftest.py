@@ -6,7 +6,10 @@ from datetime import date
 from pathlib import Path
 
 import jax
+import jaxtyping
 import pytest
+
+import tests.typechecker  # noqa: F401  (the hook finds it as an attribute)
 
 CACHE = Path(__file__).resolve().parents[1] / ".pytest_cache" / "jax"
 #: compiled programs outlive a test process; commands run inside a test use the same folder
@@ -34,6 +37,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if skip:
         config.hook.pytest_deselected(items=skip)
         items[:] = [i for i in items if i not in skip]
+
+
+#: rooms whose annotations are checked at run time. Not physiology: its tests hand in NumPy arrays and scalars where
+#: JAX arrays are annotated; not fhir and record: pydantic and table validation check those
+CHECKED = ("twin.growth_standards", "twin.observation", "twin.inference", "twin.forecast")
+jaxtyping.install_import_hook(CHECKED, "tests.typechecker.checked")
 
 
 @pytest.fixture(scope="session")
