@@ -36,11 +36,11 @@ DOSE_ROWS = 6  # the encoder's bucket
 class Outcome(NamedTuple):
     """What one woman's latents give; the woman is the last axis of every array.
 
-    `spots`, `ogtt`, `ln_scans` are sampled readings; the sensor is its noiseless level and SD on the encoder's
+    `ln_spots`, `ogtt`, `ln_scans` are sampled readings; the sensor is its noiseless level and SD on the encoder's
     grid. `review` (5, week): glucose at REVIEW_MIN and the lowest of the day.
     """
 
-    spots: Array | None
+    ln_spots: Array | None
     ogtt: Array | None
     ln_scans: Array | None
     cgm_level: Array | None
@@ -74,7 +74,7 @@ def _one(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Ar
     true_week = delivery_week[None] + latents.dating_shift_weeks
     L, F = masses_at(latents.fetus, c.growth, edges, cell, true_week, data.table)
     return Outcome(
-        spots=sampled("spot_glucose", 0),
+        ln_spots=sampled("spot_glucose", 0),
         ogtt=sampled("ogtt", 1),
         ln_scans=sampled("biometry", 2),
         cgm_level=None if cgm is None else cgm.loc,

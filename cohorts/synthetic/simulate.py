@@ -198,11 +198,11 @@ def _record(
         glucose += [
             r | {"value_mg_dl": _whole(v)} for r, v in zip(tests, out.ogtt[: len(tests)], strict=True)
         ]
-    if out.spots is not None and design.smbg is not None and cared_for:
+    if out.ln_spots is not None and design.smbg is not None and cared_for:
         rows = by_kind["smbg"]
         glucose += [
-            with_limits(r, float(v), METER_RANGE)
-            for r, v, u in zip(rows, out.spots[: len(rows)], w.adherence, strict=True)
+            with_limits(r, float(np.exp(v)), METER_RANGE)
+            for r, v, u in zip(rows, out.ln_spots[: len(rows)], w.adherence, strict=True)
             if u < design.smbg.adherence
         ]
     if plan.cgm is not None and out.cgm_level is not None and out.cgm_sd is not None and cared_for:

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from twin.inference.calibrate import Posterior
-from twin.observation.blocks import CGM_STEP_MIN, STUDENT_DF, spot_scale
+from twin.observation.blocks import CGM_STEP_MIN, STUDENT_DF, spot_cv
 from twin.physiology.coupled import DAY_START_MIN
 from twin.physiology.fetus import GLUCOSE_FROM_WEEK
 
@@ -30,11 +30,11 @@ def day_profile(key: jax.Array, posterior: Posterior) -> xr.Dataset:
     chosen = posterior.pick(key, G.shape[1])
     G = G[:, chosen]
     noise = np.asarray(jax.random.t(key, STUDENT_DF, G.shape))
-    reading = G + noise * np.asarray(spot_scale(jnp.asarray(G), jnp.asarray(DAY_CV)))
+    reading = G * np.exp(noise * np.asarray(spot_cv(jnp.asarray(G), jnp.asarray(DAY_CV))))
     low, middle, high = np.quantile(reading, [0.05, 0.5, 0.95], axis=1)
     clock = (np.arange(G.shape[0]) * CGM_STEP_MIN + DAY_START_MIN) % 1440.0
     order = np.argsort(clock)
-    values = {"q05": np.maximum(low, 0.0), "q50": middle, "q95": high, "mean": G.mean(axis=1)}
+    values = {"q05": low, "q50": middle, "q95": high, "mean": G.mean(axis=1)}
     return xr.Dataset(
         {name: ("minute_of_day", v[order], {"units": "mg/dL"}) for name, v in values.items()},
         coords={"minute_of_day": clock[order]},

@@ -1,4 +1,7 @@
-"""The one module that touches ArviZ: 0.23 (InferenceData) on Python 3.11, 1.x (DataTree) from 3.12 on."""
+"""The one module that touches ArviZ: 0.23 (InferenceData) on Python 3.11, 1.x (DataTree) from 3.12 on.
+
+ArviZ loads its plots with itself (2 s), so it is imported where a sampler's diagnostics need it.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # 0.23 announces its successor at import
-    import arviz as az
-
-MODERN = int(az.__version__.split(".")[0]) >= 1
-
-
-def psislw(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
-    """Pareto-smoothed log weights, (draw,), and k."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # k is returned and judged by the caller
-        if MODERN:
-            from arviz_stats.base import array_stats
-
-            smoothed, k = array_stats.psislw(-np.asarray(log_weights), r_eff=1.0)
-        else:
-            smoothed, k = az.psislw(np.asarray(log_weights), reff=1.0)
-    return np.asarray(smoothed), float(k)
-
 
 def rhat_and_ess(draws: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
     """(R-hat, bulk ESS, tail ESS) by name from (chain, draw) arrays."""
-    data = az.from_dict({"posterior": draws}) if MODERN else az.from_dict(posterior=draws)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 0.23 announces its successor at import
+        import arviz as az
+    modern = int(az.__version__.split(".")[0]) >= 1
+    data = az.from_dict({"posterior": draws}) if modern else az.from_dict(posterior=draws)
 
     def table(result: Any) -> dict[str, float]:
         if not hasattr(result, "data_vars"):

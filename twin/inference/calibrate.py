@@ -132,7 +132,7 @@ def named_parameters(posterior: Posterior) -> dict[str, np.ndarray]:
 
 
 def save_posterior(posterior: Posterior, path: Path) -> None:
-    """posterior.nc: groups posterior, sample_stats, observed_data, posterior_predictive."""
+    """posterior.nc: groups posterior, sample_stats, observed_data, posterior_predictive (mg/dL, mm, g)."""
     n = posterior.z.shape[1]
     coords = {"chain": [0], "draw": np.arange(n), "latent": posterior.prior.names(posterior.data)}
     named = named_parameters(posterior)
@@ -161,11 +161,12 @@ def save_posterior(posterior: Posterior, path: Path) -> None:
     predicted: dict[str, tuple] = {}
     for name, block in readings(posterior.data).items():
         keep = np.asarray(block.mask) > 0
-        observed[name] = ((f"{name}_reading",), np.asarray(block.value)[keep])
+        unit = np.exp if block.error.on_ln else np.asarray
+        observed[name] = ((f"{name}_reading",), unit(np.asarray(block.value)[keep]))
         loc, scale = np.asarray(model.loc[name])[keep], np.asarray(model.scale[name])[keep]
         key = jax.random.fold_in(jax.random.key(int(posterior.id[:7], 16)), len(predicted))
         drawn = np.asarray(block.error.distribution(jnp.asarray(loc), jnp.asarray(scale)).sample(key))
-        predicted[name] = (("chain", "draw", f"{name}_reading"), drawn.T[None].astype(np.float32))
+        predicted[name] = (("chain", "draw", f"{name}_reading"), unit(drawn.T[None]).astype(np.float32))
     write_posterior(
         path,
         {

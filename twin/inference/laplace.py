@@ -1,7 +1,7 @@
 """Posterior by damped Gauss-Newton, importance weights and, where those fail, a tempered sampler.
 
 Each error model gives its Fisher weight, so the curvature is J' W J + I, positive by construction. The Gaussian
-at the mode is the proposal; its importance weights are judged by Pareto k (`diagnostics.pareto_k`). k > 0.7:
+at the mode is the proposal; its importance weights are judged by Pareto k (`psis.pareto_smooth`). k > 0.7:
 tempering from the proposal to the posterior with preconditioned Crank-Nicolson moves.
 """
 
@@ -17,9 +17,9 @@ import scipy.linalg
 from jaxtyping import Array
 
 from twin.encode import WomanData
-from twin.inference.diagnostics import effective_sample_size, pareto_k
 from twin.inference.model import Evaluation, evaluate, predict
 from twin.inference.priors import Prior
+from twin.inference.psis import effective_sample_size, pareto_smooth
 from twin.observation.blocks import Block
 
 MAX_ITERATIONS = 40
@@ -189,7 +189,7 @@ def sample(prior: Prior, data: WomanData, key: Array, n: int = 1000) -> tuple[Dr
     noise = np.asarray(jax.random.normal(k1, (size, n), dtype=mode.z.dtype))
     z, everything = _log_weight(prior, data, mode, noise)
     log_w = _excess(everything, noise)
-    smoothed, k = pareto_k(log_w)
+    smoothed, k = pareto_smooth(log_w)
     if k <= K_LIMIT:
         weights = normalised(smoothed)
         ess = effective_sample_size(weights)

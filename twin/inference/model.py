@@ -27,7 +27,7 @@ from twin.observation.blocks import (
     SpotError,
     innovations,
     ogtt_scale,
-    spot_scale,
+    spot_cv,
 )
 from twin.physiology.coupled import Course, WeekPlan, course, recorded_edges
 from twin.physiology.events import DayEvents
@@ -81,10 +81,9 @@ def _spot_block(data: WomanData, c: Course) -> Block:
     at = jnp.clip(spots.minute / STEP_MIN, 0.0, c.days.G.shape[0] - 1.0)
     low = jnp.minimum(jnp.floor(at).astype(int), c.days.G.shape[0] - 2)
     weight = _lift(at - low, rank)
-    loc = c.days.G[low, spots.week] * (1.0 - weight) + c.days.G[low + 1, spots.week] * weight
-    scale = spot_scale(loc, _lift(spots.day_cv, rank))
-    value, censor, mask = (_lift(x, rank) for x in (spots.value, spots.censor, spots.mask))
-    return Block(SpotError(), value, censor, mask, loc, scale)
+    G = c.days.G[low, spots.week] * (1.0 - weight) + c.days.G[low + 1, spots.week] * weight
+    value, censor, mask = (_lift(x, rank) for x in (jnp.log(spots.value), spots.censor, spots.mask))
+    return Block(SpotError(), value, censor, mask, jnp.log(G), spot_cv(G, _lift(spots.day_cv, rank)))
 
 
 def _relative_mass(data: WomanData, c: Course, glucose_week: Array) -> Array:
@@ -196,7 +195,7 @@ def log_joint(prior: Prior, data: WomanData, z: Array) -> Array:
 
 
 class Reading(NamedTuple):
-    """Observed values of one kind, in the order of its block."""
+    """Observed values of one kind, in the order and on the scale of its block."""
 
     error: AbstractErrorModel
     value: Array
@@ -206,7 +205,7 @@ class Reading(NamedTuple):
 def readings(data: WomanData) -> dict[str, Reading]:
     """What was observed, by kind, flat like the blocks of `predict`."""
     every = {
-        "spot_glucose": Reading(SpotError(), data.spots.value, data.spots.mask),
+        "spot_glucose": Reading(SpotError(), jnp.log(data.spots.value), data.spots.mask),
         "cgm": Reading(CgmError(), data.cgm.value.reshape(-1), data.cgm.mask.reshape(-1)),
         "ogtt": Reading(OgttError(), data.ogtt.value.reshape(-1), data.ogtt.mask.reshape(-1)),
         "biometry": Reading(ScanError(), data.scans.ln_value, data.scans.mask),

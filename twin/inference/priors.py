@@ -26,7 +26,7 @@ from twin.physiology.pregnancy import PregnancyParams
 DEFAULT_PRIOR = "evidence-1"
 #: ln B = coupling * ln(S_I / median) + residual [MODEL 1.2]
 SENSITIVITY_COUPLING = -0.55
-XI_SD = 0.10  # stationary SD of the growth-rate deviation; MODEL 2.2's 0.15 gives too wide births (C-STD-13)
+XI_SD = 0.13  # stationary SD of the growth-rate deviation; MODEL 2.2 has 0.15, births are narrower (C-STD-13)
 XI_TAU_WEEKS = 6.0  # [MODEL 2.2]
 XI_CELLS = 2  # weekly cells that share one deviation
 #: day multipliers of one tolerance test, ln SD of S_I, B and k_e: give CVs 4.9/13.2/15.6 % against 5/13/14 %

@@ -7,7 +7,7 @@ what Gauss-Newton needs beyond a log density. Shapes: (reading, *batch).
 from __future__ import annotations
 
 import abc
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -28,7 +28,9 @@ CGM_RHO = 0.78  # residual correlation over 15 min: sensor 0.9 at 5 min [MODEL 1
 
 
 class AbstractErrorModel(eqx.Module):
-    """Distribution of readings given location and scale."""
+    """Distribution of readings given location and scale; `on_ln` where both are of the reading's logarithm."""
+
+    on_ln: ClassVar[bool] = False
 
     @abc.abstractmethod
     def distribution(self, loc: Array, scale: Array) -> dist.Distribution: ...
@@ -45,8 +47,8 @@ class AbstractErrorModel(eqx.Module):
         return jnp.where(censor == 0, d.log_prob(value), jnp.where(censor < 0, lower, upper))
 
 
-class LnNormalError(AbstractErrorModel):
-    """Gaussian error, on whichever scale the block is in (biometry and EFW are in ln)."""
+class NormalError(AbstractErrorModel):
+    """Gaussian error, on whichever scale the block is in."""
 
     def distribution(self, loc: Array, scale: Array) -> dist.Distribution:
         return dist.Normal(loc, scale)
@@ -55,9 +57,10 @@ class LnNormalError(AbstractErrorModel):
         return 1.0 / scale**2, jnp.full_like(scale, 2.0)
 
 
-class ScanError(LnNormalError):
+class ScanError(NormalError):
     """Ultrasound measures in ln: Student t, for the rare outlying measure (Sydney: 0.9 % per measure)."""
 
+    on_ln: ClassVar[bool] = True
     df: float = SCAN_DF
 
     def distribution(self, loc: Array, scale: Array) -> dist.Distribution:
@@ -93,17 +96,18 @@ class BirthAge(AbstractErrorModel):
         return jnp.logaddexp(term, early)
 
 
-class CgmError(LnNormalError):
+class CgmError(NormalError):
     """Innovations of the sensor residual: Gaussian given the reading before (see `innovations`)."""
 
 
-class OgttError(LnNormalError):
+class OgttError(NormalError):
     """Laboratory glucose of a tolerance test."""
 
 
 class SpotError(AbstractErrorModel):
-    """Finger-prick or single laboratory glucose against the week's reference day: Student t."""
+    """ln finger-prick or single laboratory glucose against the week's reference day: Student t."""
 
+    on_ln: ClassVar[bool] = True
     df: float = STUDENT_DF
 
     def distribution(self, loc: Array, scale: Array) -> dist.Distribution:
@@ -141,12 +145,12 @@ class Block(NamedTuple):
         return jnp.sum(self.pointwise(), axis=0)
 
 
-def spot_scale(loc: Array, day_cv: Array) -> Array:
-    """SD of a single reading around the week's reference day: meter and day-to-day variation, mg/dL."""
+def spot_cv(loc: Array, day_cv: Array) -> Array:
+    """CV of a single reading around `loc`, mg/dL, of the week's reference day: meter and day-to-day variation."""
     meter = 0.5 * (METER_SD_MG_DL + METER_CV * loc) + 0.5 * jnp.sqrt(
         (METER_SD_MG_DL - METER_CV * loc) ** 2 + 0.25
     )
-    return jnp.sqrt(meter**2 + (day_cv * loc) ** 2)  # smooth maximum of the two meter terms
+    return jnp.sqrt((meter / loc) ** 2 + day_cv**2)  # smooth maximum of the two meter terms
 
 
 def ogtt_scale(loc: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 
 from twin.encode import BIOMETRY
 from twin.inference.calibrate import Posterior
-from twin.inference.diagnostics import pareto_k
+from twin.inference.psis import pareto_smooth
 from twin.record import PatientRecord
 
 WORDS = {
@@ -56,7 +56,7 @@ def drivers(
     full = float(p.mean())
     rows = []
     for name, density in _pieces(posterior, record).items():
-        smoothed, k = pareto_k(-density[chosen])
+        smoothed, k = pareto_smooth(-density[chosen])
         if k > K_TRUSTED:
             continue
         w = np.exp(smoothed - smoothed.max())

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from twin.inference.arviz_gate import psislw, read_posterior, rhat_and_ess
+from twin.inference.arviz_gate import read_posterior, rhat_and_ess
 from twin.inference.calibrate import named_parameters, save_posterior
+from twin.inference.psis import pareto_smooth
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +36,9 @@ def test_arviz_reads_the_file(tmp_path, one_posterior):
 
 def test_observed_data_are_the_readings_used(groups, one_record):
     smbg = one_record.glucose[one_record.glucose["kind"] == "smbg"]["value_mg_dl"].to_numpy()
-    np.testing.assert_array_equal(groups["observed_data"]["spot_glucose"].values, smbg)
-    ln = np.log(one_record.biometry["value"].to_numpy())
-    np.testing.assert_allclose(groups["observed_data"]["biometry"].values, ln)
+    np.testing.assert_allclose(groups["observed_data"]["spot_glucose"].values, smbg)
+    measured = one_record.biometry["value"].to_numpy()
+    np.testing.assert_allclose(groups["observed_data"]["biometry"].values, measured)
 
 
 def test_predictive_covers_the_readings(groups, one_posterior):
@@ -62,12 +63,34 @@ def test_named_parameters_are_in_their_own_units(one_posterior):
     assert (named["d_SI"] > 0.30).all() and (named["d_SI"] < 0.75).all()
 
 
+@pytest.mark.parametrize("n", [60, 500, 4000])
+@pytest.mark.parametrize("spread", [0.1, 0.5, 1.0, 2.0, 4.0])
+def test_smoothing_is_arviz_own(n, spread):
+    import arviz as az
+
+    log_w = spread * np.random.default_rng(n).standard_normal(n)
+    theirs, k = az.psislw(log_w.copy())
+    ours, mine = pareto_smooth(log_w)
+    assert mine == pytest.approx(float(k), abs=1e-9)
+    np.testing.assert_allclose(ours - np.log(np.exp(ours).sum()), theirs, atol=1e-9)
+
+
+def test_smoothing_without_a_tail():
+    """Equal weights have no tail, impossible draws no weight; nothing becomes NaN."""
+    same, k = pareto_smooth(np.zeros(500))
+    assert np.isinf(k) and (same == 0).all()
+    log_w = np.random.default_rng(0).standard_normal(500)
+    log_w[::3] = -np.inf
+    smoothed, k = pareto_smooth(log_w)
+    assert np.isfinite(smoothed).all() and np.exp(smoothed[::3]).max() == 0.0 and np.isfinite(k)
+
+
 def test_pareto_k_of_known_tails():
     """ln w = E / a with E exponential: w is Pareto with k = 1 / a. 4000 draws; the estimate's SD is about 0.06 (the
     prior of the estimator pulls by less), bounds at 5 SD: false-alarm rate 1e-6."""
     rng = np.random.default_rng(5)
     for k in (0.3, 0.9):
-        _, got = psislw(k * rng.exponential(size=4000))
+        _, got = pareto_smooth(k * rng.exponential(size=4000))
         assert got == pytest.approx(k, abs=0.3)
 
 

@@ -15,7 +15,7 @@ from twin.observation.blocks import (
     TERM_SD,
     innovations,
     ogtt_scale,
-    spot_scale,
+    spot_cv,
 )
 
 VALUE = np.array([40.0, 80.0, 100.0, 101.0, 140.0, 260.0])
@@ -128,13 +128,13 @@ def test_innovations_start_afresh_after_a_gap():
         assert got[d] == pytest.approx(parts, rel=1e-9)
 
 
-def test_spot_scale_is_meter_and_day():
+def test_spot_cv_is_meter_and_day():
     """The meter's SD is the larger of 3 mg/dL and 5 % [A-SMBG-03]; the smooth maximum is within 0.25 mg/dL."""
     G = np.linspace(20.0, 400.0, 200)
-    meter = np.asarray(spot_scale(jnp.asarray(G), jnp.zeros(200)))
+    meter = G * np.asarray(spot_cv(jnp.asarray(G), jnp.zeros(200)))
     exact = np.maximum(3.0, 0.05 * G)
     assert (meter >= exact - 1e-12).all() and (meter - exact).max() <= 0.25 + 1e-12
-    both = np.asarray(spot_scale(jnp.asarray(G), jnp.full(200, 0.13)))
+    both = G * np.asarray(spot_cv(jnp.asarray(G), jnp.full(200, 0.13)))
     np.testing.assert_allclose(both, np.hypot(meter, 0.13 * G), rtol=1e-12)
     np.testing.assert_allclose(np.asarray(ogtt_scale(jnp.asarray(G))) / G, np.hypot(0.02, 0.03), rtol=1e-12)
 
