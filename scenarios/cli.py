@@ -42,13 +42,16 @@ def register(app: typer.Typer) -> None:
 
 
 def start_engine() -> None:
-    """JAX for the engine: 64-bit floats to fit, and a compilation cache that outlives the process."""
+    """JAX for the engine: 64-bit floats to fit, and compiled programs that outlive the process."""
     import jax
 
+    from twin.programs import keep_programs
+
     jax.config.update("jax_enable_x64", True)
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "gdm-twin"
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        jax.config.update("jax_compilation_cache_dir", str(home / "gdm-twin" / "jax"))
+        jax.config.update("jax_compilation_cache_dir", str(home / "jax"))
+    keep_programs(home / "programs")
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

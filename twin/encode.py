@@ -27,7 +27,7 @@ from twin.physiology.fetus import (
     LAST_WEEK,
     GrowthTable,
     growth_table,
-    table_weight,
+    table_days,
 )
 from twin.physiology.parameters import INSULIN_F, INSULIN_TAU_MIN
 from twin.record import PatientRecord, in_suspended_window
@@ -575,7 +575,9 @@ def encode(
     slots = np.array([SLOT_MEAL[int(np.searchsorted(SLOTS, t, side="right")) - 1] for t, _ in meals])
     effects = covariates(record)
     table = growth_table(standard)
-    level = math.log(POPULATION_WEIGHT_G) - math.log(float(table_weight(table, jnp.asarray(POPULATION_WEEK))))
+    level = math.log(POPULATION_WEIGHT_G) - float(
+        np.interp(7.0 * POPULATION_WEEK, table_days(), table.ln_weight)
+    )
     sex = record.facts.fetal_sex or ""
     undated = record.facts.dating_method in ("biometry", "none")
     # an age read off the biometry is not data beside that biometry: the age is then open, and a given birth day

@@ -68,7 +68,7 @@ def _one(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Ar
     cgm = predictions.blocks.get("cgm")
     c = predictions.course
     at = [round(m / STEP_MIN) for m in REVIEW_MIN]
-    review = jnp.concatenate([c.days.G[jnp.asarray(at)], c.days.G.min(axis=0)[None]])
+    review = jnp.concatenate([c.G[:, jnp.asarray(at)], c.G.min(axis=1, keepdims=True)], axis=1).T
     edges = recorded_edges(data.n_cells, z.dtype, 0) + latents.dating_shift_weeks
     cell = jnp.floor(delivery_week).astype(int)[None] - FIRST_WEEK
     true_week = delivery_week[None] + latents.dating_shift_weeks
@@ -79,7 +79,7 @@ def _one(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Ar
         ln_scans=sampled("biometry", 2),
         cgm_level=None if cgm is None else cgm.loc,
         cgm_sd=None if cgm is None else cgm.scale,
-        mean_glucose=jnp.mean(c.days.G[:-1], axis=0),
+        mean_glucose=jnp.mean(c.G[:, :-1], axis=1),
         review=review,
         fetal_weight_g=c.growth.edges.L + c.growth.edges.F,
         weight_at_birth_g=(L + F)[0],

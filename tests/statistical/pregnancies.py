@@ -3,7 +3,7 @@
 The pregnancy functions (insulin sensitivity, secretion, production, uptake, weight) are the product's and are
 handed to the reference as functions of the week: what is compared is averaging over days and weeks.
 
-    python -m tests.statistical.pregnancies --out out/pregnancies.jsonl [--women 200] [--seed 5] [--sweeps 2]
+    python -m tests.statistical.pregnancies --out out/pregnancies.jsonl [--women 200] [--seed 5]
 """
 
 import argparse
@@ -136,16 +136,16 @@ def plan(group, strategy):
     return WeekPlan(events, jnp.asarray(weight_kg(group, weeks)))
 
 
-@functools.partial(jax.jit, static_argnames="sweeps")
-def full_course(p, g, fetus, week_plan, reference, table, sweeps):
+@jax.jit
+def full_course(p, g, fetus, week_plan, reference, table):
     """`course` of undisturbed fetuses from 14 to 40 weeks."""
     n, dtype = p.BW.shape[0], p.BW.dtype
     quiet, dating = jnp.zeros((N_CELLS, n), dtype), jnp.zeros(n, dtype)
-    return course(p, g, fetus, week_plan, quiet, dating, reference, table, sweeps=sweeps)
+    return course(p, g, fetus, week_plan, quiet, dating, reference, table)
 
 
 def arguments(group, strategy):
-    """What `full_course` takes, but for the number of sweeps."""
+    """What `full_course` takes."""
     n = len(group)
     fetus = {k: np.array([w.fetus[k] for w in group]) for k in group[0].fetus}
     return (
@@ -162,9 +162,9 @@ def weight_at_end(run):
     return run.growth.edges.L[-1] + run.growth.edges.F[-1]
 
 
-def run_fast(group, strategy, sweeps=2):
+def run_fast(group, strategy):
     """Weight at 40 weeks, g, (woman,), by weekly averaging."""
-    run = full_course(*arguments(group, strategy), sweeps)
+    run = full_course(*arguments(group, strategy))
     assert np.asarray(run.ok).all()
     return np.asarray(weight_at_end(run))
 
@@ -213,13 +213,13 @@ def run_minutes(woman, slow, strategy):
     return run["birth_weight_g"]
 
 
-def measure(group, strategies=STRATEGIES, sweeps=2, checked=None):
+def measure(group, strategies=STRATEGIES, checked=None):
     """{strategy: (weekly g, minute g)}, each (woman,), of the first `checked` women of the group."""
     some = group[:checked]
     slow = slow_functions(some)
     return {
         s: (
-            run_fast(group, s, sweeps)[: len(some)],
+            run_fast(group, s)[: len(some)],
             np.array([run_minutes(w, f, s) for w, f in zip(some, slow, strict=True)]),
         )
         for s in strategies
@@ -255,7 +255,6 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--women", type=int, default=200)
     parser.add_argument("--seed", type=int, default=5)
-    parser.add_argument("--sweeps", type=int, default=2)
     chosen = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     version = code_version()
@@ -265,16 +264,10 @@ def main():
     gathered = []
     for first in range(0, chosen.women, CHUNK):
         group = women[first : first + CHUNK]
-        key = {
-            "code": version,
-            "seed": chosen.seed,
-            "first": first,
-            "count": len(group),
-            "sweeps": chosen.sweeps,
-        }
+        key = {"code": version, "seed": chosen.seed, "first": first, "count": len(group)}
         found = [line for line in lines if line.items() >= key.items()]
         if not found:
-            result = measure(group, sweeps=chosen.sweeps)
+            result = measure(group)
             found = [key | {"weights": {s: [w.tolist(), m.tolist()] for s, (w, m) in result.items()}}]
             with chosen.out.open("a") as out:
                 out.write(json.dumps(found[0]) + "\n")

@@ -47,12 +47,15 @@ def delivery_days(uniform: Array, policy: DeliveryPolicy, as_of_day: float) -> A
     """
     if policy.given_day is not None:
         return jnp.full_like(uniform, float(policy.given_day))
-    already = ndtr(
-        jnp.asarray((as_of_day - SPONTANEOUS_MEDIAN_DAY) / SPONTANEOUS_SD_DAYS, dtype=uniform.dtype)
-    )
+    return _by_policy(uniform, float(policy.last_day), as_of_day)
+
+
+@jax.jit
+def _by_policy(uniform: Array, last_day: Array, as_of_day: Array) -> Array:
+    already = ndtr((as_of_day - SPONTANEOUS_MEDIAN_DAY) / SPONTANEOUS_SD_DAYS).astype(uniform.dtype)
     already = jnp.minimum(already, 1.0 - 1e-4)
     onset = SPONTANEOUS_MEDIAN_DAY + SPONTANEOUS_SD_DAYS * ndtri(already + uniform * (1.0 - already))
-    latest = jnp.maximum(float(policy.last_day), as_of_day + 1.0)
+    latest = jnp.maximum(last_day, as_of_day + 1.0)
     return jnp.floor(jnp.clip(onset, as_of_day, latest))
 
 

@@ -7,7 +7,6 @@ birth noise and delivery noise are shared by all scenarios, so differences betwe
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import NamedTuple
 
@@ -20,26 +19,25 @@ from twin.encode import WomanData
 from twin.forecast.plan import TITRATION_DOWN, TITRATION_LOW_MG_DL, TITRATION_UP
 from twin.inference.model import plan_for
 from twin.inference.priors import Prior, deviations, n_deviations, unpack
-from twin.physiology.coupled import course, power_mean, recorded_edges
+from twin.physiology.coupled import Week, course, live_week, recorded_edges, to_mid_week
 from twin.physiology.events import DayEvents
 from twin.physiology.fetus import (
     FIRST_WEEK,
     GLUCOSE_FROM_WEEK,
     FetusState,
     Growth,
-    grow,
     latent_ln_biometry,
     masses_at,
     table_weight,
 )
 from twin.physiology.pregnancy import (
-    PLACENTA_EXPONENT,
     TEST_WEEK,
     at_weeks,
     beta_cell_ratio,
     sensitivity_ratio,
 )
-from twin.physiology.simulate import STEP_MIN, simulate_day
+from twin.physiology.simulate import STEP_MIN
+from twin.programs import stored
 
 FIRST_DAY, LAST_DAY = 140, 308  # days written to forecast.nc
 END_WEEK = 45
@@ -129,21 +127,18 @@ def _continue(
     weekly = at_weeks(p, g, recorded_mid, ones, future.weight_kg[:, None, None])
     weekly = jax.tree.map(lambda v: jnp.broadcast_to(v, (n, *v.shape[1:])), weekly)
     mass_28 = table_weight(data.table, jnp.asarray(TEST_WEEK)).astype(ones.dtype)
-    grown = table_weight(data.table, 0.5 * (edges[1:] + edges[:-1])) / table_weight(data.table, edges[:-1])
     batch = (future.titrated.shape[0], shift.shape[1])
 
     def week(
         carry: tuple[FetusState, Array], cell: tuple
     ) -> tuple[tuple[FetusState, Array], dict[str, Array]]:
         state, factor = carry
-        params, pair, growth_ratio, ref, deviation = cell
-        mass = (state.L + state.F) * growth_ratio / mass_28
-        params = dataclasses.replace(params, U_fp=params.U_fp * mass**PLACENTA_EXPONENT)
         events = dataclasses.replace(future.events, dose_mU=future.events.dose_mU * factor)
-        G = simulate_day(params, events).G
-        x = jnp.log(power_mean(G) / ref)
-        grew = grow(fetus, state, pair, x[None], deviation[None], data.table)
-        mean, inside, low = _glucose_summary(G)
+        params, pair, to_mid, reference, deviation = cell
+        days, _, grew = live_week(
+            fetus, state, Week(params, events, pair, to_mid, reference, deviation), mass_28, data.table
+        )
+        mean, inside, low = _glucose_summary(days.G)
         out = {
             "lean": grew.lean_factor[0],
             "fat": grew.fat_factor[0],
@@ -156,12 +151,12 @@ def _continue(
             "insulin": jnp.sum(events.dose_mU, axis=0) / 1000.0 * jnp.ones(batch, dtype=mean.dtype),
         }
         end = FetusState(*(s[1] for s in grew.edges))
-        return (end, _titrate(factor, events, G, future.titrated, targets)), out
+        return (end, _titrate(factor, events, days.G, future.titrated, targets)), out
 
     start = FetusState(*(jnp.broadcast_to(s, batch) for s in latents_now))
     factor = jnp.ones((future.events.dose_mU.shape[0], *batch), dtype=shift.dtype)
     pairs = jnp.stack([edges[:-1], edges[1:]], axis=1)
-    cells = (weekly, pairs, grown, future.reference, xi)
+    cells = (weekly, pairs, to_mid_week(edges, data.table), future.reference, xi)
     _, out = jax.lax.scan(week, (start, factor), cells, length=n)
 
     def with_start(first: Array, rest: Array) -> Array:
@@ -171,7 +166,7 @@ def _continue(
     return Growth(states, out["lean"], out["fat"]), out
 
 
-@functools.partial(jax.jit, static_argnames=("prior", "targets"))
+@stored("prior", "targets")
 def run_ensemble(
     prior: Prior, data: WomanData, z: Array, fresh: Array, future: Future, targets: tuple[float, float]
 ) -> Ensemble:
@@ -234,8 +229,8 @@ def run_ensemble(
     lean, fat = (jnp.where(is_past, b, a) for b, a in zip(before, after, strict=True))
     measures = latent_ln_biometry(lean, fat, true_week, latents.fetus.q_scale[None], data.table)
 
-    glucose_cell = jnp.clip(jnp.floor(week).astype(int) - GLUCOSE_FROM_WEEK, 0, past.days.G.shape[1] - 1)
-    summary = _glucose_summary(past.days.G)
+    glucose_cell = jnp.clip(jnp.floor(week).astype(int) - GLUCOSE_FROM_WEEK, 0, past.G.shape[0] - 1)
+    summary = _glucose_summary(jnp.swapaxes(past.G, 0, 1))
     series = [
         jnp.where(is_past, old[glucose_cell], new[next_cell])
         for old, new in zip(summary, (out["mean"], out["inside"], out["low"]), strict=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -24,13 +23,13 @@ def day_profile(key: jax.Array, posterior: Posterior) -> xr.Dataset:
     """
     week = min(
         math.floor(posterior.as_of_day / 7.0) - GLUCOSE_FROM_WEEK,
-        posterior.evaluation.reference_days.shape[1] - 1,
+        posterior.evaluation.reference_days.shape[0] - 1,
     )
-    G = np.asarray(posterior.evaluation.reference_days[:-1, max(week, 0)])  # (time, draw)
+    G = np.asarray(posterior.evaluation.reference_days[max(week, 0), :-1])  # (time, draw)
     chosen = posterior.pick(key, G.shape[1])
     G = G[:, chosen]
     noise = np.asarray(jax.random.t(key, STUDENT_DF, G.shape))
-    reading = G * np.exp(noise * np.asarray(spot_cv(jnp.asarray(G), jnp.asarray(DAY_CV))))
+    reading = G * np.exp(noise * np.asarray(jax.jit(spot_cv)(G, DAY_CV)))
     low, middle, high = np.quantile(reading, [0.05, 0.5, 0.95], axis=1)
     clock = (np.arange(G.shape[0]) * CGM_STEP_MIN + DAY_START_MIN) % 1440.0
     order = np.argsort(clock)

@@ -60,9 +60,12 @@ def _future(record: PatientRecord, as_of_day: float, plans: list[ScenarioPlan], 
 
 def single(tree: Any) -> Any:
     """Forecasts run in float32 (difference to float64 below 3e-4 mg/dL over 14 days, DESIGN 5)."""
-    return jax.tree.map(
-        lambda x: x.astype(jnp.float32) if jnp.issubdtype(jnp.asarray(x).dtype, jnp.floating) else x, tree
-    )
+
+    def narrow(leaf: Any) -> np.ndarray:
+        x = np.asarray(leaf)
+        return x.astype(np.float32) if np.issubdtype(x.dtype, np.floating) else x
+
+    return jax.tree.map(narrow, tree)
 
 
 def run(
@@ -109,7 +112,7 @@ def _as_forecast(
     n_scenarios, n_draws = delivery.shape
     shape = (n_scenarios, n_draws, LAST_DAY - FIRST_DAY + 1)
     weight = np.asarray(out.lean_g + out.fat_g)
-    own = np.asarray(posterior.shape_deviations(posterior.z[:, chosen]))  # (measure, draw)
+    own = np.asarray(posterior.latents.shape)[: len(MEASURES), chosen]  # (measure, draw)
     measures = np.exp(np.asarray(out.ln_measures) + np.moveaxis(own, 0, 1)[None, :, :, None])
     column = np.clip(delivery.astype(int) - FIRST_DAY, 0, shape[2] - 1)
     at_birth = np.take_along_axis(weight, column[..., None], axis=2)[..., 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,9 @@ from twin import __version__
 from twin.encode import WomanData, encode
 from twin.inference import laplace
 from twin.inference.arviz_gate import write_posterior
-from twin.inference.model import Evaluation, evaluate, readings
+from twin.inference.model import Evaluation, evaluate, readings, replicate
 from twin.inference.nuts import sample_nuts
-from twin.inference.priors import Prior, load_prior, unpack
-from twin.physiology.fetus import MEASURES
+from twin.inference.priors import Latents, Prior, load_prior, unpack_draws
 from twin.record import PatientRecord
 
 
@@ -55,9 +55,10 @@ class Posterior:
         """Indices of n draws, resampled by weight."""
         return laplace.resample(key, self.weights, n)
 
-    def shape_deviations(self, z: np.ndarray) -> jax.Array:
-        """Her fetus's own shape (and centre) deviations of each measure, ln, (measure, draw)."""
-        return unpack(self.prior, self.data, jnp.asarray(z)).shape[: len(MEASURES)]
+    @functools.cached_property
+    def latents(self) -> Latents:
+        """Parameters at every draw."""
+        return unpack_draws(self.prior, self.data, jnp.asarray(self.z))
 
 
 def calibrate(
@@ -114,7 +115,7 @@ def calibrate(
 
 def named_parameters(posterior: Posterior) -> dict[str, np.ndarray]:
     """Parameters in their own units, by name, (draw,)."""
-    latents = unpack(posterior.prior, posterior.data, jnp.asarray(posterior.z))
+    latents = posterior.latents
     m, g, f = latents.maternal, latents.pregnancy, latents.fetus
     values = {
         **{
@@ -159,14 +160,15 @@ def save_posterior(posterior: Posterior, path: Path) -> None:
     )
     observed: dict[str, tuple] = {}
     predicted: dict[str, tuple] = {}
+    drawn = replicate(jax.random.key(int(posterior.id[:7], 16)), model.loc, model.scale)
     for name, block in readings(posterior.data).items():
         keep = np.asarray(block.mask) > 0
         unit = np.exp if block.error.on_ln else np.asarray
         observed[name] = ((f"{name}_reading",), unit(np.asarray(block.value)[keep]))
-        loc, scale = np.asarray(model.loc[name])[keep], np.asarray(model.scale[name])[keep]
-        key = jax.random.fold_in(jax.random.key(int(posterior.id[:7], 16)), len(predicted))
-        drawn = np.asarray(block.error.distribution(jnp.asarray(loc), jnp.asarray(scale)).sample(key))
-        predicted[name] = (("chain", "draw", f"{name}_reading"), unit(drawn.T[None]).astype(np.float32))
+        predicted[name] = (
+            ("chain", "draw", f"{name}_reading"),
+            unit(np.asarray(drawn[name])[keep].T[None]).astype(np.float32),
+        )
     write_posterior(
         path,
         {

@@ -7,7 +7,6 @@ tempering from the proposal to the posterior with preconditioned Crank-Nicolson 
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -21,6 +20,7 @@ from twin.inference.model import Evaluation, evaluate, predict
 from twin.inference.priors import Prior
 from twin.inference.psis import effective_sample_size, pareto_smooth
 from twin.observation.blocks import Block
+from twin.programs import stored
 
 MAX_ITERATIONS = 40
 CONVERGED = 1e-3  # change of the log joint between accepted steps
@@ -58,7 +58,7 @@ def has_readings(data: WomanData) -> bool:
     return any(bool(np.any(np.asarray(m))) for m in masks)
 
 
-@functools.partial(jax.jit, static_argnames="prior")
+@stored("prior")
 def linearise(prior: Prior, data: WomanData, z: Array) -> tuple[Array, Array, Array]:
     """(log joint, its gradient, Gauss-Newton curvature) at z, (latent,), from one forward-mode sweep."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array
@@ -40,6 +40,7 @@ from twin.physiology.fetus import (
 )
 from twin.physiology.pregnancy import TEST_WEEK, at_weeks
 from twin.physiology.simulate import STEP_MIN, simulate_day
+from twin.programs import stored
 
 OGTT_STEPS = 72  # 180 minutes
 
@@ -78,10 +79,10 @@ def _mid_mass(c: Course) -> Array:
 def _spot_block(data: WomanData, c: Course) -> Block:
     spots = data.spots
     rank = c.exposure.ndim - 1
-    at = jnp.clip(spots.minute / STEP_MIN, 0.0, c.days.G.shape[0] - 1.0)
-    low = jnp.minimum(jnp.floor(at).astype(int), c.days.G.shape[0] - 2)
+    at = jnp.clip(spots.minute / STEP_MIN, 0.0, c.G.shape[1] - 1.0)
+    low = jnp.minimum(jnp.floor(at).astype(int), c.G.shape[1] - 2)
     weight = _lift(at - low, rank)
-    G = c.days.G[low, spots.week] * (1.0 - weight) + c.days.G[low + 1, spots.week] * weight
+    G = c.G[spots.week, low] * (1.0 - weight) + c.G[spots.week, low + 1] * weight
     value, censor, mask = (_lift(x, rank) for x in (jnp.log(spots.value), spots.censor, spots.mask))
     return Block(SpotError(), value, censor, mask, jnp.log(G), spot_cv(G, _lift(spots.day_cv, rank)))
 
@@ -198,19 +199,35 @@ class Reading(NamedTuple):
     """Observed values of one kind, in the order and on the scale of its block."""
 
     error: AbstractErrorModel
-    value: Array
-    mask: Array
+    value: np.ndarray
+    mask: np.ndarray
+
+
+ERRORS = {"spot_glucose": SpotError(), "cgm": CgmError(), "ogtt": OgttError(), "biometry": ScanError()}
 
 
 def readings(data: WomanData) -> dict[str, Reading]:
     """What was observed, by kind, flat like the blocks of `predict`."""
     every = {
-        "spot_glucose": Reading(SpotError(), jnp.log(data.spots.value), data.spots.mask),
-        "cgm": Reading(CgmError(), data.cgm.value.reshape(-1), data.cgm.mask.reshape(-1)),
-        "ogtt": Reading(OgttError(), data.ogtt.value.reshape(-1), data.ogtt.mask.reshape(-1)),
-        "biometry": Reading(ScanError(), data.scans.ln_value, data.scans.mask),
+        "spot_glucose": (np.log(np.asarray(data.spots.value)), data.spots.mask),
+        "cgm": (data.cgm.value, data.cgm.mask),
+        "ogtt": (data.ogtt.value, data.ogtt.mask),
+        "biometry": (data.scans.ln_value, data.scans.mask),
     }
-    return {name: r for name, r in every.items() if r.value.shape[0]}
+    return {
+        name: Reading(ERRORS[name], np.asarray(value).reshape(-1), np.asarray(mask).reshape(-1))
+        for name, (value, mask) in every.items()
+        if value.shape[0]
+    }
+
+
+@jax.jit
+def replicate(key: Array, loc: dict[str, Array], scale: dict[str, Array]) -> dict[str, Array]:
+    """Readings drawn at locations and scales of `evaluate`, by kind, (reading, draw)."""
+    drawn = {}
+    for i, name in enumerate(sorted(set(loc) & set(ERRORS))):
+        drawn[name] = ERRORS[name].distribution(loc[name], scale[name]).sample(jax.random.fold_in(key, i))
+    return drawn
 
 
 class Evaluation(NamedTuple):
@@ -220,10 +237,10 @@ class Evaluation(NamedTuple):
     log_density: dict[str, Array]  # (reading, draw)
     loc: dict[str, Array]
     scale: dict[str, Array]
-    reference_days: Array  # glucose at 15-min edges of each week's reference day, (time, week, draw)
+    reference_days: Array  # glucose at 15-min edges of each week's reference day, (week, time, draw)
 
 
-@functools.partial(jax.jit, static_argnames="prior")
+@stored("prior")
 def evaluate(prior: Prior, data: WomanData, z: Array) -> Evaluation:
     """Everything known at draws z, (latent, draw), in one program: weights, residuals, reference days."""
     predictions = predict(prior, data, z)
@@ -234,7 +251,7 @@ def evaluate(prior: Prior, data: WomanData, z: Array) -> Evaluation:
     total = jnp.where(predictions.ok & jnp.isfinite(total), total, -jnp.inf)
     loc = {name: block.loc for name, block in predictions.blocks.items()}
     scale = {name: block.scale for name, block in predictions.blocks.items()}
-    return Evaluation(total, each, loc, scale, predictions.course.days.G[:: int(CGM_STEP_MIN / STEP_MIN)])
+    return Evaluation(total, each, loc, scale, predictions.course.G[:, :: int(CGM_STEP_MIN / STEP_MIN)])
 
 
 def observe(predictions: Predictions) -> None:

@@ -224,3 +224,6 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
         shape,
         test_day,
     )
+
+
+unpack_draws = jax.jit(unpack, static_argnames="prior")

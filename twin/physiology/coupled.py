@@ -1,11 +1,12 @@
 """Minutes and weeks together: one reference day a week gives the exposure, the fetus feeds back its uptake.
 
 The reference day stands for its week at mid-week; slow states advance by the week (MODEL 3.1). The fetus acts
-on the mother only through uteroplacental uptake, so two sweeps settle the coupling (docs/model/numerics.md).
+on the mother only through uteroplacental uptake, taken at the mass it reaches by mid-week (docs/model/numerics.md).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from twin.physiology.fetus import (
     FIRST_WEEK,
     GLUCOSE_FROM_WEEK,
     LAST_WEEK,
+    FetusState,
     Growth,
     GrowthTable,
     grow,
@@ -27,7 +29,7 @@ from twin.physiology.fetus import (
     table_weight,
 )
 from twin.physiology.parameters import EXPOSURE_POWER, FetalParams, MaternalParams
-from twin.physiology.pregnancy import TEST_WEEK, PregnancyParams, at_weeks
+from twin.physiology.pregnancy import PLACENTA_EXPONENT, TEST_WEEK, PregnancyParams, at_weeks
 from twin.physiology.simulate import Trajectory, simulate_day
 
 DAY_START_MIN = 240.0  # the simulated day runs from 04:00 to 04:00, when the gut is empty
@@ -46,7 +48,7 @@ class WeekPlan(NamedTuple):
 class Course(NamedTuple):
     """A pregnancy: the reference days, the exposure of each cell, the growth of the fetus."""
 
-    days: Trajectory  # (edge, week, *batch)
+    G: Array  # plasma glucose of the reference days, mg/dL, (week, edge, *batch)
     exposure: Array  # x, (cell, *batch)
     growth: Growth
     ok: Array
@@ -103,6 +105,33 @@ def recorded_edges(n_cells: int, dtype: Any, rank: int) -> Array:
     return jnp.arange(FIRST_WEEK, FIRST_WEEK + n_cells + 1, dtype=dtype).reshape((-1,) + (1,) * rank)
 
 
+class Week(NamedTuple):
+    """What one week brings, fields (*batch or ones)."""
+
+    params: MaternalParams  # of the week, uteroplacental uptake that of the reference mass at 28 weeks
+    events: DayEvents  # (event, *batch or ones)
+    edges: Array  # (2, *batch or ones), true weeks
+    to_mid: Array  # reference weight at mid-week over that at the first edge
+    reference: Array  # exposure of the reference woman, mg/dL
+    deviation: Array
+
+
+def live_week(
+    fetus: FetalParams, state: FetusState, week: Week, mass_28: Array, table: GrowthTable
+) -> tuple[Trajectory, Array, Growth]:
+    """One week: the reference day with the fetus's uptake at mid-week, its exposure x, the fetus over the week."""
+    mass = (state.L + state.F) * week.to_mid / mass_28
+    uptake = week.params.U_fp * mass**PLACENTA_EXPONENT
+    days = simulate_day(dataclasses.replace(week.params, U_fp=uptake), week.events)
+    x = jnp.log(power_mean(days.G) / week.reference)
+    return days, x, grow(fetus, state, week.edges, x[None], week.deviation[None], table)
+
+
+def to_mid_week(edges: Array, table: GrowthTable) -> Array:
+    """Reference weight in the middle of each cell over that at its first edge. edges : (cell + 1, ...)."""
+    return table_weight(table, 0.5 * (edges[1:] + edges[:-1])) / table_weight(table, edges[:-1])
+
+
 def course(
     p: MaternalParams,
     g: PregnancyParams,
@@ -112,8 +141,6 @@ def course(
     dating_shift_weeks: Array,
     reference: Array,
     table: GrowthTable,
-    *,
-    sweeps: int = 2,
 ) -> Course:
     """A pregnancy from FIRST_WEEK over as many weekly cells as `deviation` and the plan hold.
 
@@ -127,22 +154,33 @@ def course(
     n = deviation.shape[0] - first
     weeks = jnp.asarray(glucose_weeks()[:n], dtype=dtype).reshape((-1,) + (1,) * rank)
     edges = recorded_edges(deviation.shape[0], dtype, rank) + dating_shift_weeks[None]
-    reference = reference[:n].astype(dtype).reshape((-1,) + (1,) * rank)
     start = starting_state(fetus, edges[0], table)
-    quiet = jnp.zeros_like(deviation)
+    early = grow(
+        fetus, start, edges[: first + 1], jnp.zeros_like(deviation[:first]), deviation[:first], table
+    )
+    weekly = at_weeks(p, g, weeks, jnp.ones_like(weeks), plan.weight_kg)
+    later = edges[first:]
+    ahead = Week(
+        params=jax.tree.map(lambda v: jnp.broadcast_to(v, (n, *v.shape[1:])), weekly),
+        events=jax.tree.map(
+            lambda e: jnp.moveaxis(jnp.broadcast_to(e, (e.shape[0], n, *e.shape[2:])), 1, 0), plan.events
+        ),
+        edges=jnp.stack([later[:-1], later[1:]], axis=1),
+        to_mid=to_mid_week(later, table),
+        reference=reference[:n].astype(dtype).reshape((-1,) + (1,) * rank),
+        deviation=deviation[first:],
+    )
+    mass_28 = table_weight(table, jnp.asarray(TEST_WEEK)).astype(dtype)
 
-    def fetal_mass(growth: Growth) -> Array:
-        total = growth.edges.L + growth.edges.F
-        return 0.5 * (total[first:-1] + total[first + 1 :])
+    def advance(state: FetusState, week: Week) -> tuple[FetusState, tuple]:
+        days, x, grew = live_week(fetus, state, week, mass_28, table)
+        end = FetusState(*(s[1] for s in grew.edges))
+        return end, (days.G, days.ok, x, end, grew.lean_factor[0], grew.fat_factor[0])
 
-    def sweep(_: int, carry: tuple[Growth, Trajectory | None, Array]) -> tuple[Growth, Trajectory, Array]:
-        days, _weekly = reference_days(p, g, plan, weeks, fetal_mass(carry[0]), table)
-        x = jnp.log(power_mean(days.G) / reference)
-        x = jnp.concatenate([jnp.zeros((first, *x.shape[1:]), dtype=dtype), x])
-        return grow(fetus, start, edges, x, deviation, table), days, x
-
-    growth = grow(fetus, start, edges, quiet, deviation, table)
-    shapes = jax.eval_shape(lambda: sweep(0, (growth, None, quiet)))
-    blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    growth, days, x = jax.lax.fori_loop(0, sweeps, sweep, (growth, *blank[1:]))
-    return Course(days, x, growth, days.ok.all(axis=0))
+    _, (G, ok, x, ends, lean, fat) = jax.lax.scan(advance, FetusState(*(s[-1] for s in early.edges)), ahead)
+    growth = Growth(
+        FetusState(*(jnp.concatenate(pair) for pair in zip(early.edges, ends, strict=True))),
+        jnp.concatenate([early.lean_factor, lean]),
+        jnp.concatenate([early.fat_factor, fat]),
+    )
+    return Course(G, jnp.concatenate([jnp.zeros_like(deviation[:first]), x]), growth, ok.all(axis=0))

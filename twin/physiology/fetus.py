@@ -44,16 +44,28 @@ class GrowthTable(eqx.Module):
 @functools.lru_cache(maxsize=16)
 def growth_table(standard: str) -> GrowthTable:
     """The table of a standard. Raises : UnknownStandard, listing the names available."""
-    day = jnp.arange(_TABLE_FIRST_DAY, _TABLE_LAST_DAY + 1, dtype=float)
+    weight, measures = _growth_table(table_days(), standard)
+    return GrowthTable(jnp.asarray(np.asarray(weight)), jnp.asarray(np.asarray(measures)))
+
+
+@functools.partial(jax.jit, static_argnames="standard")
+def _growth_table(day: Array, standard: str) -> tuple[Array, Array]:
     weight = jnp.log(reference_weight_g(day, standard=standard))
     at = jnp.clip(day, 98.0, 280.0)  # the published range of the biometry, continued by its edge value
     mu = {q: biometry_median(q, at, standard="intergrowth21") for q in MEASURES}
-    shift = jnp.zeros_like(weight)
-    for _ in range(20):  # simple iteration; the map's slope is near 1 at 32 weeks, 0.6 at 15
+
+    def closer(_: int, shift: Array) -> Array:
         scaled = {q: mu[q] * jnp.exp(SHAPE[q] * shift) for q in ("hc_mm", "ac_mm", "fl_mm")}
-        shift = shift + weight - jnp.log(efw_g("hadlock3", **scaled))
-    measures = jnp.stack([jnp.log(mu[q]) + SHAPE[q] * shift for q in MEASURES])
-    return GrowthTable(jnp.asarray(np.asarray(weight)), jnp.asarray(np.asarray(measures)))
+        return shift + weight - jnp.log(efw_g("hadlock3", **scaled))
+
+    # simple iteration; the map's slope is near 1 at 32 weeks, 0.6 at 15
+    shift = jax.lax.fori_loop(0, 20, closer, jnp.zeros_like(weight))
+    return weight, jnp.stack([jnp.log(mu[q]) + SHAPE[q] * shift for q in MEASURES])
+
+
+def table_days() -> np.ndarray:
+    """Gestational days of the table's columns."""
+    return np.arange(_TABLE_FIRST_DAY, _TABLE_LAST_DAY + 1, dtype=float)
 
 
 def _read(column: Array, week: Array) -> Array:

@@ -63,7 +63,7 @@ def test_past_is_the_posterior(one_forecast, one_posterior):
         series = np.log(one_forecast.dataset[names[int(scans.quantity[i])]].isel(scenario=0))
         got = series.interp(gestational_day=day).values
         np.testing.assert_allclose(got, loc[i], atol=2e-4)
-    days = np.asarray(one_posterior.evaluation.reference_days)[:-1].mean(axis=0)[:, chosen]  # (week, draw)
+    days = np.asarray(one_posterior.evaluation.reference_days)[:, :-1].mean(axis=1)[:, chosen]  # (week, draw)
     for week in (22, 26, 30):
         got = one_forecast.dataset["mean_glucose_mg_dl"].isel(scenario=0).sel(gestational_day=7 * week + 3)
         np.testing.assert_allclose(got.values, days[week - GLUCOSE_FROM_WEEK], rtol=0.01)
@@ -184,8 +184,7 @@ def test_single_precision_is_enough(one_forecast, in_double):
 
 def test_future_is_the_coupled_model_continued(one_record, one_posterior, one_plans, in_double):
     """`doses_fixed` against one uninterrupted `coupled.course` with the same latents and growth noise: fetal weight to
-    38 weeks within 0.1 % in every draw. (The forecast takes placental uptake from the week's start, the course settles
-    it by sweeps, and the week of today is cut in two.)"""
+    38 weeks within 0.1 % in every draw. (The week of today is cut in two.)"""
     out, z, fresh = in_double
     prior, data = one_posterior.prior, one_posterior.data
     latents = unpack(prior, data, z)

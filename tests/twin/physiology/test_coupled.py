@@ -63,7 +63,6 @@ def test_euglycaemia_is_the_standard(standard):
         _reference_plan(),
         jnp.asarray(reference_exposure(standard)),
         table,
-        2,
     )
     assert run.ok.all()
     assert np.abs(run.exposure).max() < 1e-3
@@ -106,10 +105,10 @@ def test_direction_of_birth_weight(group):
 def test_float32_course(group):
     """The ensemble path in float32, without the x64 flag: dtype kept, weight within 0.02 %."""
     arguments = pregnancies.arguments(group, "mealtime insulin")
-    exact = np.asarray(weight_at_end(full_course(*arguments, 2)))
+    exact = np.asarray(weight_at_end(full_course(*arguments)))
     with jax.enable_x64(False):
-        run = full_course(*cast(jax.tree.map(np.asarray, arguments), jnp.float32), 2)
-    assert run.exposure.dtype == run.growth.edges.L.dtype == run.days.G.dtype == jnp.float32
+        run = full_course(*cast(jax.tree.map(np.asarray, arguments), jnp.float32))
+    assert run.exposure.dtype == run.growth.edges.L.dtype == run.G.dtype == jnp.float32
     np.testing.assert_allclose(weight_at_end(run), exact, rtol=2e-4)
 
 

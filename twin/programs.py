@@ -1,0 +1,116 @@
+"""Compiled programs kept on disk: a second process neither traces nor compiles what an earlier one did.
+
+JAX's own cache keeps the compiler's output but traces the model anew in each process, which is half of the time of
+one forecast. A program is stored whole here, under a key of everything it depends on: the package's source, the
+versions of what it is built with, the processor, the static arguments, and the shapes of the others. A file that does
+not load is compiled again. Off until `keep_programs` is called; the folder may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import logging
+import os
+import pickle
+import platform
+import tempfile
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.serialize_executable import deserialize_and_load, serialize
+
+_log = logging.getLogger(__name__)
+_folder: Path | None = None
+_BUILT_WITH = ("jax", "jaxlib", "numpy", "numpyro", "diffrax", "equinox")
+
+
+def keep_programs(folder: Path | None) -> None:
+    """Keep programs in `folder` from now on; None: compile in each process."""
+    global _folder
+    _folder = folder
+
+
+@functools.cache
+def _build() -> str:
+    """Hash of the package's source, of what it is built with, and of the processor."""
+    found = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        found.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    for name in _BUILT_WITH:
+        found.update(f"{name} {metadata.version(name)}".encode())
+    cpu = Path("/proc/cpuinfo")
+    flags = (
+        [line for line in cpu.read_text().splitlines() if line.startswith("flags")] if cpu.exists() else []
+    )
+    about = (platform.machine(), platform.processor(), flags[:1], os.environ.get("XLA_FLAGS"))
+    found.update(repr(about).encode())
+    return found.hexdigest()[:16]
+
+
+class Program:
+    """A jitted function whose compiled form outlives the process."""
+
+    def __init__(self, function: Callable, static_argnames: tuple[str, ...]):
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.static = static_argnames
+        self.signature = inspect.signature(function)
+        self.jitted = jax.jit(function, static_argnames=static_argnames)
+        self.ready: dict[Any, Callable] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if _folder is None:
+            return self.jitted(*args, **kwargs)
+        given = self.signature.bind(*args, **kwargs).arguments
+        fixed = {name: given.pop(name) for name in self.static}
+        leaves, tree = jax.tree.flatten(given)
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+            return self.jitted(*args, **kwargs)
+        leaves = [jnp.asarray(leaf) for leaf in leaves]
+        key = (_folder, tuple(fixed.values()), tree, tuple((x.shape, str(x.dtype)) for x in leaves))
+        if key not in self.ready:
+            about = (self.function.__qualname__, fixed, str(tree), key[3], jax.config.read("jax_enable_x64"))
+            name = hashlib.sha256(repr(about).encode()).hexdigest()[:24]
+            path = _folder / _build() / f"{self.function.__name__}-{name}.bin"
+            self.ready[key] = _load(path) or self._compile(path, fixed, tree, leaves)
+        return self.ready[key](*leaves)
+
+    def _compile(self, path: Path, fixed: dict[str, Any], tree: Any, leaves: list[Any]) -> Callable:
+        def flat(*values: Any) -> Any:
+            return self.function(**jax.tree.unflatten(tree, values), **fixed)
+
+        program = jax.jit(flat).lower(*leaves).compile()
+        try:
+            _save(path, program)
+        except Exception as why:  # the forecast does not depend on it
+            _log.warning("program not kept in %s: %s", path.parent, why)
+        return program
+
+
+def _save(path: Path, program: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as out:
+        out.write(pickle.dumps(serialize(program)))
+    Path(out.name).replace(path)
+
+
+def _load(path: Path) -> Callable | None:
+    if not path.exists():
+        return None
+    try:
+        return deserialize_and_load(*pickle.loads(path.read_bytes()))
+    except Exception as why:  # damaged, or of another build: compiled again and replaced
+        _log.warning("stored program %s does not load (%s): compiling again", path.name, why)
+        return None
+
+
+def stored(*static_argnames: str) -> Callable[[Callable], Program]:
+    """Decorator: `jax.jit` with static arguments, kept on disk once `keep_programs` says where."""
+    return lambda function: Program(function, static_argnames)
