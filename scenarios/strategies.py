@@ -67,16 +67,22 @@ def plan_of(name: str, record: PatientRecord, as_of_day: float, birth_day: int |
     Raises : UnusableInput for an unknown name; NotAvailable for a TOML file (docs/limits.md).
     """
     check_name(name)
-    meals, _ = meal_pattern(record)
+    meals, recorded = meal_pattern(record)
     today = pattern_at(record, math.floor(as_of_day) / 7.0, meals)
     policy = delivery_policy(record, today, birth_day)
     treatment = drug_class(today)
     if name == "as_now":
         return ScenarioPlan(name, today, True, f"{treatment}, titrated by the site protocol", policy)
     if name == "doses_fixed":
-        return ScenarioPlan(name, today, False, f"{treatment}, doses as on {week_day(as_of_day)}", policy)
+        same = None if today.doses else "she injects no insulin, so there is no dose to hold"
+        words = f"{treatment}, doses as on {week_day(as_of_day)}"
+        return ScenarioPlan(name, today, False, words, policy, same)
     bare = dataclasses.replace(today, doses=(), tablets=(), bouts=(), meals=_usual_amounts(meals))
-    return ScenarioPlan(name, bare, False, "untreated: usual diet, no drug", policy)
+    same = None
+    if bare == today:
+        diet = "she eats as much as usual" if recorded else "her meals are not recorded"
+        same = f"she takes no drug and {diet}, so there is nothing known to leave out"
+    return ScenarioPlan(name, bare, False, "untreated: usual diet, no drug", policy, same)
 
 
 def _usual_amounts(meals: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:

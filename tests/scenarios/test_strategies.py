@@ -30,6 +30,21 @@ def test_untreated_takes_no_drug_and_eats_no_less(one_record):
     )
 
 
+def test_a_scenario_that_changes_nothing_says_so(one_record):
+    """Without drugs and without recorded meals there is nothing to hold and nothing to leave out."""
+    on_diet = dataclasses.replace(
+        one_record, insulin=one_record.insulin.iloc[:0], medication=one_record.medication.iloc[:0],
+        activity=one_record.activity.iloc[:0], meals=one_record.meals.iloc[:0],
+    )  # fmt: skip
+    plans = {n: plan_of(n, on_diet, AS_OF_DAY, None) for n in NAMES}
+    assert plans["as_now"].same_as_now is None
+    assert "no insulin" in plans["doses_fixed"].same_as_now
+    assert "meals are not recorded" in plans["untreated"].same_as_now
+    assert plans["untreated"].pattern == plans["as_now"].pattern
+    treated = {n: plan_of(n, one_record, AS_OF_DAY, None) for n in NAMES}
+    assert all(p.same_as_now is None for p in treated.values())
+
+
 def test_delivery_follows_the_site_then_the_guideline(one_record):
     diet, drug = DailyPattern(meals=()), DailyPattern(meals=(), tablets=((210.0, 500.0),))
     assert delivery_policy(one_record, diet, None).last_day == 286  # 40+6

@@ -22,3 +22,4 @@ class ScenarioPlan:
     titrated: bool
     treatment_strategy: str
     delivery: DeliveryPolicy = field(default_factory=DeliveryPolicy)
+    same_as_now: str | None = None  # why nothing differs from `as_now`, where nothing does

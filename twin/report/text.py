@@ -131,8 +131,14 @@ def _forecast(risk: Mapping[str, Any], record: PatientRecord) -> list[str]:
     assumed = f"Assumes: {clean(main['treatment_strategy'])}; {clean(main['delivery_assumption'])}"
     lines += textwrap.wrap(assumed, WIDTH, subsequent_indent="  ")[:2]
     if len(risk["scenarios"]) > 1 and not view.small_first(risk, record):
-        lines.append(f"{'Compared with':41}{'over 4000 g':>13}{'LGA':>13}{'SGA':>13}")
-        lines += [_other(scenario) for scenario in risk["scenarios"] if scenario is not main]
+        others = [s for s in risk["scenarios"] if s is not main]
+        different = [s for s in others if not s.get("same_as_now")]
+        if different:
+            lines.append(f"{'Compared with':41}{'over 4000 g':>13}{'LGA':>13}{'SGA':>13}")
+        lines += [_other(scenario) for scenario in different]
+        for s in (s for s in others if s.get("same_as_now")):
+            text = f"{scenario_words(s['name'])}: the same as {scenario_words('as_now')}; {clean(s['same_as_now'])}"
+            lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ")
     return lines
 
 

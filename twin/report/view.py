@@ -97,6 +97,7 @@ def comparison(risk: Mapping[str, Any], forecast: xr.Dataset | None, day: int | 
             {
                 "scenario": scenario,
                 "by_outcome": {r["outcome"]: r for r in scenario.get("outcomes", ())},
+                "same": clean(scenario["same_as_now"]) if scenario.get("same_as_now") else None,
                 "fixed": fixed[0] if fixed else {},
                 "birth_day": own,
                 "days_earlier": None if own is None or usual is None else int(usual) - int(own),

@@ -157,6 +157,7 @@ class _Estimator:
             "name": plan.name,
             "treatment_strategy": plan.treatment_strategy,
             "delivery_assumption": plan.delivery.describe(),
+            **({"same_as_now": plan.same_as_now} if plan.same_as_now else {}),
             "birth_weight_g": {
                 "mean": round(float(birth.mean())),
                 "q05": round(float(low)),

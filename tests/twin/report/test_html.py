@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from twin.record.tables import RecordIssue
-from twin.report import InvalidRisk, render, write_report
+from twin.report import InvalidRisk, render, summary, write_report
 from twin.report.wording import of_100, short_100, signed_per_100
 from twin.settings import SiteSettings
 
@@ -254,6 +254,17 @@ def test_small_fetus_shows_sga_first_and_compares_nothing(record, risk):
     shown = page(record, risk, None)
     assert shown.text.index("Small baby") < shown.text.index("Large baby")
     assert "Scenarios are not compared" in shown.text and "Same birth day" not in shown.text
+
+
+def test_scenarios_that_change_nothing_are_words_not_rows(record, risk, forecast):
+    """Equal rows would look like a finding ("treatment has no effect"); the reason stands instead."""
+    for scenario in risk["scenarios"][1:]:
+        scenario["same_as_now"] = "she takes no drug"
+    shown = page(record, risk, forecast)
+    assert "No scenario of this run differs" in shown.text and "because she takes no drug" in shown.text
+    assert "Same birth day" not in shown.text
+    lines = summary(risk, record, SiteSettings())
+    assert "Compared with" not in lines and "the same as As now" in lines
 
 
 def test_failed_fit_and_prior_only_are_marked(record, risk):
