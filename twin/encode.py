@@ -275,20 +275,40 @@ def insulin_pattern(
     return tuple(rows)
 
 
+#: minutes since 04:00 of tablets without a clock time: with dinner, breakfast, lunch
+TABLET_MIN = (870.0, 210.0, 510.0)
+WEEKS_BACK = 6  # single doses of an earlier week stand for today's as long as this
+
+
 def tablet_pattern(record: PatientRecord, day: float) -> tuple[tuple[float, float], ...]:
-    """Metformin of a day: each course covering it, doses spread over breakfast and dinner."""
+    """Metformin of a gestational day, (minute since 04:00, mg): every regimen that covers it, and doses recorded one
+    by one as their daily mean in the newest week with any. A dose that is not known is not modelled."""
+    table = record.medication
+    known = (table["drug"] == "metformin") & table["dose_mg"].notna() & (table["gestational_day"] <= day)
+    table = table[known]
+    one_by_one = table["per_day"].isna() & table["end_local"].isna()
     rows: list[tuple[float, float]] = []
-    for row in record.medication.itertuples():
-        if row.drug != "metformin" or not np.isfinite(row.gestational_day) or row.gestational_day > day:
-            continue
+    for row in table[~one_by_one].itertuples():
         if pd.notna(row.end_local):
             length = (pd.Timestamp(row.end_local) - pd.Timestamp(row.time_local)) / pd.Timedelta(days=1)
             if row.gestational_day + length < day:
                 continue
         per_day = row.per_day if np.isfinite(row.per_day) and row.per_day > 0 else 1.0
-        times = (210.0, 870.0, 510.0) if per_day > 1 else (870.0,)
-        rows = [(t, float(row.dose_mg)) for t in times[: max(1, round(per_day))]]
-    return tuple(rows)
+        times = max(1, round(per_day))
+        rows += [
+            (TABLET_MIN[(len(rows) + i) % len(TABLET_MIN)], float(row.dose_mg) * per_day / times)
+            for i in range(times)
+        ]
+    single = table[one_by_one]
+    for back in range(WEEKS_BACK):
+        start = 7.0 * (math.floor(day / 7.0) - back)
+        week = single[(single["gestational_day"] >= start) & (single["gestational_day"] < start + 7.0)]
+        if len(week):
+            date, minutes = _day_minutes(week)
+            means = _slot_means(minutes, week["dose_mg"].to_numpy(dtype=float), len(np.unique(date)))
+            rows += [(t, mg) for t, mg in means if mg > 0.0]
+            break
+    return tuple(sorted(rows))
 
 
 def activity_pattern(
@@ -348,7 +368,7 @@ def events_of(patterns: list[DailyPattern]) -> DayEvents:
 def pattern_at(record: PatientRecord, week: float, meals: tuple[tuple[float, float], ...]) -> DailyPattern:
     """Habits around one gestational week. Insulin: that week, else the newest week before it."""
     doses: tuple[tuple[float, float, str], ...] = ()
-    for back in range(6):
+    for back in range(WEEKS_BACK):
         start = 7.0 * (math.floor(week) - back)
         doses = insulin_pattern(record, start, start + 7.0)
         if doses:

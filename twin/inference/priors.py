@@ -7,6 +7,7 @@ be off; that, not the posterior, gives the range of a probability (DESIGN 4).
 from __future__ import annotations
 
 import functools
+import math
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
@@ -194,7 +195,7 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
     theta_sd = prior.latents[prior.index["theta"]].sd
     wider = jnp.sqrt(1.0 + (data.theta_ln_extra_sd / theta_sd) ** 2)
     ln_theta = data.theta_ln_mean + wider * theta_sd * z[prior.index["theta"]]
-    ln_theta = ln_theta + np.log(prior.latents[prior.index["theta"]].center)
+    ln_theta = ln_theta + math.log(prior.latents[prior.index["theta"]].center)
     fetus = FetalParams.reference(
         theta=jnp.exp(ln_theta),
         q_scale=data.q_scale * ones,

@@ -119,15 +119,14 @@ def insulin_absorbed(events: DayEvents, p: MaternalParams, t: Array, repeated: b
     return total
 
 
-def _per_event(t: Array, events: tuple[Array, ...], level, like: Array) -> Any:
+def _per_event(t: Array, events: tuple[Array, ...], level) -> Any:
     """Sum of `level(t, *event)`, one array or several, over events; by scan, so that memory does not grow."""
-    batch = jnp.broadcast_shapes(*(e.shape[1:] for e in events), like.shape, t.shape[1:])
 
     def one(event: tuple[Array, ...]) -> Any:
         return level(t, *(x[None] for x in event))
 
     kinds = jax.eval_shape(one, tuple(e[0] for e in events))
-    start = jax.tree.map(lambda _: jnp.zeros((t.shape[0], *batch), dtype=like.dtype), kinds)
+    start = jax.tree.map(lambda kind: jnp.zeros(kind.shape, kind.dtype), kinds)
     total, _ = jax.lax.scan(lambda s, e: (jax.tree.map(jnp.add, s, one(e)), None), start, events)
     return total
 
@@ -202,7 +201,7 @@ def drives(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repe
                 )
             return METFORMIN_F * mg * chains.depot_amount(age, METFORMIN_K_ABS, p.k_el[None])
 
-        level = _per_event(grid(-h / 2, n_steps + 1), (events.tablet_min, events.tablet_mg), amount, like)
+        level = _per_event(grid(-h / 2, n_steps + 1), (events.tablet_min, events.tablet_mg), amount)
         effect = p.E_max[None] * level / (level + METFORMIN_C50)
         E_met, E_met_start = effect[1:], effect[0]
     if events.bout_intensity.shape[0]:
@@ -223,7 +222,7 @@ def drives(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repe
             slow = (last - stage(TAU_EX_MIN, level)) / (TAU_SLOW_MIN - TAU_EX_MIN)
             return a * (inside - TAU_EX_MIN * level), a * slow
 
-        integral, slow = _per_event(grid(0.0, n_steps + 2), bouts, response, like)
+        integral, slow = _per_event(grid(0.0, n_steps + 2), bouts, response)
         # the level at an edge as the mean over both steps that meet there: smooth in the times of the bout
         around = (integral[2:] - integral[:-2]) / (2.0 * h)
         E_ex = (p.g_ex[None] * jnp.diff(integral[:-1], axis=0) / h, p.g_ex[None] * around)

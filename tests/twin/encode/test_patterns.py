@@ -82,6 +82,26 @@ def test_tablets_of_the_courses_that_cover_the_day():
     assert tablet_pattern(record, 222.0) == ()
 
 
+def test_tablets_add_up():
+    """Two dosages of one regimen are both taken; doses recorded one by one are a daily mean; a dose that is not known
+    is left out, never a NaN."""
+    two = [
+        at(200, "08:00", drug="metformin", dose_mg=mg, per_day=1.0, source=f"t{mg}") for mg in (500.0, 1000.0)
+    ]
+    found = tablet_pattern(make_record({"medication": two}), 230.0)
+    assert sorted(mg for _, mg in found) == [500.0, 1000.0] and len({t for t, _ in found}) == 2
+    given = [
+        at(d, c, drug="metformin", dose_mg=500.0, source=f"g{d}{c}")
+        for d in (203, 205)
+        for c in ("08:00", "19:00")
+    ]
+    record = make_record({"medication": given})
+    assert tablet_pattern(record, 206.0) == ((240.0, 500.0), (900.0, 500.0))
+    assert tablet_pattern(record, 260.0) == (), "doses of eight weeks ago are not today's"
+    unknown = [at(200, "08:00", drug="metformin", per_day=2.0, source="u")]
+    assert tablet_pattern(make_record({"medication": unknown}), 210.0) == ()
+
+
 def test_activity_is_minutes_a_day():
     rows = [at(d, "08:15", duration_min=30.0, intensity=1.0, source=f"a{d}") for d in (210, 212, 214, 216)]
     record = make_record({"activity": rows})
