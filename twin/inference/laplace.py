@@ -161,20 +161,43 @@ def _next_power(log_w: np.ndarray, power: float) -> float:
     return max(low, power + 1e-3)
 
 
+def family_effective_size(values: np.ndarray, family: np.ndarray) -> float:
+    """Effective number of equally weighted draws that come in families, (latent, draw).
+
+    Draws of one ancestor stay alike until moves part them: the design effect of cluster sampling, 1 + (m - 1) r with
+    m the draw-weighted family size and r the intraclass correlation (ANOVA), of the latent where it is largest.
+    """
+    _, index, counts = np.unique(family, return_inverse=True, return_counts=True)
+    n, groups = values.shape[1], len(counts)
+    if groups < 2:
+        return 1.0
+    if groups == n:
+        return float(n)
+    centered = values - values.mean(axis=1, keepdims=True)
+    sums = np.stack([np.bincount(index, weights=row, minlength=groups) for row in centered])
+    between = np.sum(sums**2 / counts, axis=1)
+    within = np.maximum(np.sum(centered**2, axis=1) - between, 0.0) / (n - groups)
+    between /= groups - 1
+    typical = (n - np.sum(counts**2) / n) / (groups - 1)
+    variance = np.maximum((between - within) / typical, 0.0)
+    alike = float(np.max(variance / np.maximum(variance + within, 1e-300)))
+    return float(n / (1.0 + (np.sum(counts**2) / n - 1.0) * alike))
+
+
 def _tempered(
     prior: Prior, data: WomanData, mode: Mode, key: Array, noise: np.ndarray, log_w: np.ndarray
-) -> tuple[np.ndarray, bool]:
-    """Sequential tempering from the Gaussian at the mode to the posterior."""
-    power = 0.0
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Sequential tempering from the Gaussian at the mode to the posterior: (noise, ancestor of each, finished)."""
+    power, ancestor = 0.0, np.arange(noise.shape[1])
     for _ in range(MAX_LEVELS):
         key, k1, k2 = jax.random.split(key, 3)
         target = _next_power(log_w, power)
         chosen = resample(k1, normalised((target - power) * log_w), noise.shape[1])
-        power = target
+        power, ancestor = target, ancestor[chosen]
         noise, log_w = _move(prior, data, mode, noise[:, chosen], log_w[chosen], k2, power)
         if power >= 1.0:
-            return noise, True
-    return noise, False
+            return noise, ancestor, True
+    return noise, ancestor, False
 
 
 def sample(prior: Prior, data: WomanData, key: Array, n: int = 1000) -> tuple[Draws, Mode | None]:
@@ -194,7 +217,7 @@ def sample(prior: Prior, data: WomanData, key: Array, n: int = 1000) -> tuple[Dr
         weights = normalised(smoothed)
         ess = effective_sample_size(weights)
         return Draws(z, weights, k, ess, "importance", mode.converged, everything), mode
-    moved, finished = _tempered(prior, data, mode, k2, noise, log_w)
+    moved, ancestor, finished = _tempered(prior, data, mode, k2, noise, log_w)
     z, everything = _log_weight(prior, data, mode, moved)
-    unique = float(len(np.unique(z[0])))
-    return Draws(z, np.full(n, 1.0 / n), k, unique, "tempered", mode.converged and finished, everything), mode
+    ess = family_effective_size(moved, ancestor)
+    return Draws(z, np.full(n, 1.0 / n), k, ess, "tempered", mode.converged and finished, everything), mode
