@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -34,7 +35,9 @@ def risk_assessment_bundle(risk: Mapping[str, Any]) -> dict[str, Any]:
     outcome: `probabilityDecimal`, and the model range `low` to `high` in the extension
     urn:gdm-twin:extension:probability-range; the Device is this software with its version; the Provenance
     names the input by its hash. Every entry is created only if its identifier is not there yet, so a repeated
-    run writes nothing twice. Outcomes the scope gate withholds are not written.
+    run writes nothing twice; the identifier hashes settings, fit and numbers, so another answer is written beside
+    the first. Outcomes the scope gate withholds are not written; a fit that failed its checks, or that saw no
+    data, says so in `method` and `note`.
     Raises : KeyError for a document without patient, as_of or scenarios; ValueError for a probability
         outside 0 to 1.
     """
@@ -45,24 +48,29 @@ def risk_assessment_bundle(risk: Mapping[str, Any]) -> dict[str, Any]:
     entries = [_entry(device_url, _device(version), f"urn:gdm-twin:device|gdm-twin-{version}")]
     targets = []
     for scenario in risk["scenarios"] or [{"name": "none"}]:  # refused: the reasons, and no prediction
-        key = "/".join(
-            str(x)
-            for x in (
-                patient,
-                as_of,
-                scenario["name"],
-                version,
-                provenance.get("input_sha256"),
-                provenance.get("seed"),
-            )
-        )
-        url = _url("risk", key)
+        url = _url("risk", _what_makes_it(risk, scenario, version))
         targets.append({"reference": url})
         assessment = _assessment(risk, scenario, patient, as_of, device_url, url)
         entries.append(_entry(url, assessment, f"{_IDENTIFIER}|{url.removeprefix('urn:uuid:')}"))
     url = _url("provenance", "/".join(t["reference"] for t in targets))
     entries.append(_entry(url, _provenance(targets, device_url, as_of, provenance), None))
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
+def _what_makes_it(risk: Mapping[str, Any], scenario: Mapping[str, Any], version: str) -> str:
+    """All that makes this answer what it is: woman, moment, software, settings, fit and numbers."""
+    names = (
+        "patient",
+        "as_of",
+        "scope",
+        "growth_standard",
+        "lga_reference",
+        "data",
+        "calibration",
+        "provenance",
+    )
+    parts = {name: risk.get(name) for name in names} | {"version": version, "scenario": scenario}
+    return json.dumps(parts, sort_keys=True, default=str)
 
 
 def _url(kind: str, key: str) -> str:
@@ -109,17 +117,23 @@ def _assessment(
     calibration = _part(risk, "calibration")
     gate = _part(risk, "scope")
     scope = f"{gate.get('status', 'not stated')} {', '.join(map(str, gate.get('reasons') or ()))}".strip()
+    doubts = _doubts(calibration)
+    left_out = _part(scenario, "lga_not_covered").get(reference)
     notes = [
+        *(text for _, text in doubts),
         f"Scenario {scenario['name']}: {scenario.get('treatment_strategy', 'strategy not stated')}.",
         f"Delivery: {scenario.get('delivery_assumption', 'not stated')}.",
         _gestation(risk),
         _data_age(_part(risk, "data")),
         f"Scope: {scope}; withheld: {sorted(withheld) or 'nothing'}.",
+        f"LGA and SGA withheld: {reference} {left_out}. This is not a low risk." if left_out else "",
         "Decision support from a simulation model; not validated for clinical use. It proposes no dose, date "
         "or drug. Stillbirth, shoulder dystocia, injury and neonatal hypoglycaemia are not forecast.",
     ]
     method = f"gdm-twin {__version__}, {calibration.get('method', 'method not stated')}, prior "
-    method += str(_part(risk, "provenance").get("prior_id", "not stated"))
+    method += "; ".join(
+        [str(_part(risk, "provenance").get("prior_id") or "not stated"), *(w for w, _ in doubts)]
+    )
     return {
         "resourceType": "RiskAssessment",
         "identifier": [{"system": _IDENTIFIER, "value": url.removeprefix("urn:uuid:")}],
@@ -135,6 +149,19 @@ def _assessment(
         "prediction": predictions,
         "note": [{"text": text} for text in notes if text],
     }
+
+
+def _doubts(calibration: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(words for the method, words for a note) of each reason not to take the numbers for hers."""
+    out = []
+    if not calibration.get("ok", True):
+        why = "; ".join(map(str, calibration.get("reasons") or ())) or "no reason stated"
+        text = f"Not reliable: the fit to her data did not pass its own checks ({why})."
+        out.append(("fit checks not passed", text))
+    if calibration.get("prior_only"):
+        text = "Prior only: no glucose reading and no scan could be used; not her numbers, but those of women like her."
+        out.append(("prior only", text))
+    return out
 
 
 def _part(risk: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -266,7 +266,8 @@ def if_born_on(rows: Sequence[Mapping[str, Any]]) -> Picture | None:
             style = _LINES[outcome]
             p = np.array([100.0 * r.get(outcome, np.nan) for r in rows])
             ax.plot(days, p, lw=2.0, color=style["color"], linestyle=style["linestyle"])
-            ends.append((days[-1], float(p[-1]), outcome_short(outcome), style["color"]))
+            known = np.flatnonzero(np.isfinite(p))[-1]  # a reference may end before the last day
+            ends.append((days[known], float(p[known]), outcome_short(outcome), style["color"]))
         top = max(20.0, max(100.0 * r.get(o, 0.0) for r in rows for o in present) * 1.12)
         ax.set(ylim=(0.0, min(100.0, top)), xlabel="if born at (weeks of pregnancy)")
         ax.set_title("of 100 women", loc="left", fontsize=9)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from twin.errors import TwinError
+from twin.record.scope import GLUCOSE_FORECAST
 from twin.report.wording import WITHHELD_BY
 from twin.schema import OUTCOMES, RISK_SCHEMA
 
@@ -124,20 +125,25 @@ def _faults(risk: Mapping[str, Any]) -> Iterator[str]:
     if not risk["scenarios"]:
         yield "scenarios is empty although the scope is not refused"
     withheld = withheld_outcomes(risk)
+    no_glucose = GLUCOSE_FORECAST in risk["scope"].get("withheld", ())
     names = [s.get("name") for s in risk["scenarios"] if isinstance(s, Mapping)]
     if len(set(names)) != len(names):
         yield f"scenario names repeat: {names}"
     for i, scenario in enumerate(risk["scenarios"]):
         yield from _scenario_faults(f"scenarios[{i}]", scenario, withheld)
+        if isinstance(scenario, Mapping):
+            yield from _hours_faults(f"scenarios[{i}]", scenario.get("hypoglycaemia"), no_glucose)
     for i, past in enumerate(risk["issued"]):
         yield from _row_faults(f"issued[{i}]", past, withheld, "as_of")
     for i, driver in enumerate(risk["drivers"]):
         place = f"drivers[{i}]"
-        effect = driver.get("effect_on_macrosomia_4000") if isinstance(driver, Mapping) else None
         if not isinstance(driver, Mapping) or not isinstance(driver.get("name"), str):
             yield f"{place} needs a name"
-        if not _number(effect) or not -1.0 <= effect <= 1.0:  # type: ignore[operator]
-            yield f"{place}.effect_on_macrosomia_4000 is {effect!r}, expected -1 to 1"
+            continue
+        effect = driver.get("effect_on_macrosomia_4000", "missing")
+        # null: too influential to be left out by reweighting
+        if effect is not None and not (_number(effect) and -1.0 <= effect <= 1.0):
+            yield f"{place}.effect_on_macrosomia_4000 is {effect!r}, expected -1 to 1, or null"
     for i, issue in enumerate(risk["issues"]):
         if not isinstance(issue, Mapping) or not {"source", "code", "message"} <= set(issue):
             yield f"issues[{i}] needs source, code and message"
@@ -157,15 +163,6 @@ def _scenario_faults(place: str, scenario: Any, withheld: set[str]) -> Iterator[
         )
         if not all(_number(w) and w > 0.0 for w in ordered) or sorted(ordered) != ordered:
             yield f"{place}.birth_weight_g quantiles are {ordered}, expected positive and rising"
-    low = scenario.get("hypoglycaemia")
-    if low is not None:
-        hours: list[Any] = (
-            [low.get(f"hours_below_{g}_per_day") for g in (54, 63)] if isinstance(low, Mapping) else [None]
-        )
-        if len(hours) == 2 and hours[0] is None:  # the engine does not claim the depth of a low
-            hours = hours[1:]
-        if not all(_number(h) and 0.0 <= h <= 24.0 for h in hours) or sorted(hours) != hours:
-            yield f"{place}.hypoglycaemia hours below 54 and 63 are {hours}, expected 0 to 24 and rising"
     seen: set[str] = set()
     for j, row in enumerate(scenario.get("outcomes", ())):
         where = f"{place}.outcomes[{j}]"
@@ -184,6 +181,9 @@ def _scenario_faults(place: str, scenario: Any, withheld: set[str]) -> Iterator[
     by_reference = scenario.get("lga_by_reference") or {}
     if by_reference and "lga_90" in withheld:
         yield f"{place}.lga_by_reference is withheld by the scope but present"
+    not_covered = scenario.get("lga_not_covered") or {}
+    if not isinstance(not_covered, Mapping) or not all(isinstance(w, str) for w in not_covered.values()):
+        yield f"{place}.lga_not_covered is {not_covered!r}, expected the reason of each reference left out"
     for name, p in by_reference.items():
         if not _number(p) or not 0.0 <= p <= 1.0:
             yield f"{place}.lga_by_reference.{name} is {p!r}, expected 0 to 1"
@@ -192,6 +192,27 @@ def _scenario_faults(place: str, scenario: Any, withheld: set[str]) -> Iterator[
         yield f"{place}.if_born_on days must be numbers that rise, got {days[:5]}"
     for j, row in enumerate(scenario.get("if_born_on", ())):
         yield from _row_faults(f"{place}.if_born_on[{j}]", row, withheld, "gestational_day")
+
+
+def _hours_faults(place: str, low: Any, withheld: bool) -> Iterator[str]:
+    """Hours of low glucose: numbers in order, or nothing at all where the glucose forecast is withheld."""
+    if low is None:
+        return
+    if not isinstance(low, Mapping):
+        yield f"{place}.hypoglycaemia is not an object"
+        return
+    if withheld:
+        present = [k for k, h in low.items() if h is not None]
+        if present:
+            yield f"{place}.hypoglycaemia: {present} are withheld by the scope but present"
+        return
+    hours: list[Any] = [low.get(f"hours_below_{g}_per_day") for g in (54, 63)]
+    if hours[0] is None:  # the engine does not claim the depth of a low
+        hours = hours[1:]
+    ends: list[Any] = [low[k] for k in ("hours_below_63_q05", "hours_below_63_q95") if k in low]
+    for rising in (hours, ends):
+        if not all(_number(h) and 0.0 <= h <= 24.0 for h in rising) or sorted(rising) != rising:
+            yield f"{place}.hypoglycaemia hours are {rising}, expected 0 to 24 and rising"
 
 
 def _row_faults(place: str, row: Any, withheld: set[str], key: str) -> Iterator[str]:

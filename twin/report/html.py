@@ -87,6 +87,8 @@ def render(
         outcomes=view.ordered_outcomes(main, sga_first=small) if main else [],
         big=view.outcome(main, "macrosomia_4000") if main else None,
         sga=view.outcome(main, "sga_10") if main else None,
+        not_covered=view.not_covered(risk, main) if main else None,
+        no_glucose=GLUCOSE_FORECAST in withheld,
         prior_only=view.prior_only(risk),
         comparison=view.comparison(risk, forecast, day),
         comparison_day=day,

@@ -125,6 +125,9 @@ def _forecast(risk: Mapping[str, Any], record: PatientRecord) -> list[str]:
     for row in view.ordered_outcomes(main, sga_first=view.small_first(risk, record)):
         between = of_100_range(row["low"], row["high"])
         lines.append(f"  {of_100(row['probability']):>12}  {names[row['outcome']]}  ({between})")
+    gap = view.not_covered(risk, main)
+    if gap is not None:
+        lines.append(f"LGA, SGA withheld: {standard_words(risk['lga_reference'])} {gap}")
     weight = main.get("birth_weight_g")
     if weight:
         lines.append(f"Birth weight: 90 of 100 between {grams(weight['q05'])} and {grams(weight['q95'])}")

@@ -1,6 +1,7 @@
 """What the report shows, as plain values: picked from risk, forecast and record, never computed anew.
 
-Probabilities are copied from the risk dictionary. The forecast gives only glucose means and birth days.
+Probabilities are copied from the risk dictionary. The forecast gives only glucose means, with their spread over
+draws, and birth days.
 """
 
 from __future__ import annotations
@@ -50,8 +51,20 @@ def outcome(scenario: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     return next((r for r in scenario.get("outcomes", ()) if r["outcome"] == name), None)
 
 
+def not_covered(risk: Mapping[str, Any], scenario: Mapping[str, Any]) -> str | None:
+    """Why the LGA reference says nothing of this scenario's births ("ends at 40+0; ..."); None where it does."""
+    why = (scenario.get("lga_not_covered") or {}).get(risk["lga_reference"])
+    return None if why is None else clean(why)
+
+
 def prior_only(risk: Mapping[str, Any]) -> bool:
-    """No glucose reading and no scan was used: the forecast is that of women with the same basic facts."""
+    """No glucose reading and no scan was used: the forecast is that of women with the same basic facts.
+
+    The fit says so itself; the raw counts, which hold readings no fit can use, speak only where it does not.
+    """
+    said = risk["calibration"].get("prior_only") if "calibration" in risk else None
+    if said is not None:
+        return bool(said)
     data = risk["data"]
     return not data.get("glucose_readings") and not data.get("scans")
 
@@ -83,8 +96,8 @@ def birth_day(forecast: xr.Dataset | None, scenario: str) -> float | None:
 def comparison(risk: Mapping[str, Any], forecast: xr.Dataset | None, day: int | None) -> list[dict[str, Any]]:
     """One entry per scenario: outcomes as issued, the same at one fixed birth day, and the harm side.
 
-    Hours below 63 and 54 mg/dL come from the scenario's optional `hypoglycaemia`
-    {"hours_below_63_per_day", "hours_below_54_per_day"}; None where the run did not compute them.
+    `low` is the scenario's optional `hypoglycaemia` {"hours_below_63_per_day", "hours_below_63_q05",
+    "hours_below_63_q95", "hours_below_54_per_day"}, empty where the run did not compute it.
     """
     main = main_scenario(risk)
     usual = birth_day(forecast, main["name"]) if main else None
@@ -92,7 +105,6 @@ def comparison(risk: Mapping[str, Any], forecast: xr.Dataset | None, day: int | 
     for scenario in risk["scenarios"]:
         fixed = [r for r in scenario.get("if_born_on", ()) if r["gestational_day"] == day]
         own = birth_day(forecast, scenario["name"])
-        low = scenario.get("hypoglycaemia") or {}
         out.append(
             {
                 "scenario": scenario,
@@ -101,16 +113,17 @@ def comparison(risk: Mapping[str, Any], forecast: xr.Dataset | None, day: int | 
                 "fixed": fixed[0] if fixed else {},
                 "birth_day": own,
                 "days_earlier": None if own is None or usual is None else int(usual) - int(own),
-                "hours_below_63": low.get("hours_below_63_per_day"),
-                "hours_below_54": low.get("hours_below_54_per_day"),
+                "low": scenario.get("hypoglycaemia") or {},
                 **_next_weeks(risk, forecast, scenario["name"]),
             }
         )
     return out
 
 
-def _next_weeks(risk: Mapping[str, Any], forecast: xr.Dataset | None, scenario: str) -> dict[str, float]:
-    """Mean glucose and time in range over the coming four weeks, averaged over draws."""
+def _next_weeks(
+    risk: Mapping[str, Any], forecast: xr.Dataset | None, scenario: str
+) -> dict[str, dict[str, float]]:
+    """Mean glucose and time in range over the coming four weeks: mean over draws, and the draws' q05 and q95."""
     today = risk.get("gestational_day")
     if today is None or GLUCOSE_FORECAST in risk["scope"].get("withheld", ()):
         return {}
@@ -121,7 +134,9 @@ def _next_weeks(risk: Mapping[str, Any], forecast: xr.Dataset | None, scenario: 
             window = forecast[name].sel(scenario=scenario)
             window = window.sel(gestational_day=slice(today, today + _NEXT_DAYS))
             if window.size and bool(window.notnull().any()):
-                out[name] = float(window.mean())
+                draws = window.mean("gestational_day")
+                low, high = draws.quantile([0.05, 0.95], dim="draw").values
+                out[name] = {"mean": float(window.mean()), "q05": float(low), "q95": float(high)}
     return out
 
 

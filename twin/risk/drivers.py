@@ -1,7 +1,7 @@
 """What moved the number: the same probability with one piece of data taken out of the posterior.
 
 Leaving a piece out reweights the draws by one over its likelihood, smoothed (PSIS); where the weights are too
-uneven to trust, the piece is left out of the list rather than given a number.
+uneven to trust, the piece is listed without a number.
 """
 
 from __future__ import annotations
@@ -52,12 +52,19 @@ def _pieces(posterior: Posterior, record: PatientRecord) -> dict[str, np.ndarray
 def drivers(
     posterior: Posterior, record: PatientRecord, chosen: np.ndarray, p: np.ndarray
 ) -> list[dict[str, object]]:
-    """Largest effects first. chosen : posterior index of each forecast draw; p : (draw,) P(> 4000 g) of each."""
+    """Largest effects first; then, with effect None, pieces too influential to be left out by reweighting.
+
+    chosen : posterior index of each forecast draw; p : (draw,) P(> 4000 g) of each.
+    Returns : rows {"name", "effect_on_macrosomia_4000" (probability, or None), "pareto_k"}, at most 8 of each kind.
+    """
     full = float(p.mean())
-    rows = []
+    rows: list[dict[str, object]] = []
+    untold: list[dict[str, object]] = []
     for name, density in _pieces(posterior, record).items():
         smoothed, k = pareto_smooth(-density[chosen])
-        if k > K_TRUSTED:
+        if not k <= K_TRUSTED:
+            shown = round(k, 2) if np.isfinite(k) else None
+            untold.append({"name": name, "effect_on_macrosomia_4000": None, "pareto_k": shown})
             continue
         w = np.exp(smoothed - smoothed.max())
         without = float(np.sum(w * p) / np.sum(w))
@@ -65,4 +72,5 @@ def drivers(
             {"name": name, "effect_on_macrosomia_4000": round(full - without, 4), "pareto_k": round(k, 2)}
         )
     rows.sort(key=lambda r: -abs(float(r["effect_on_macrosomia_4000"])))  # type: ignore[arg-type]
-    return rows[:MOST]
+    untold.sort(key=lambda r: -float(r["pareto_k"] or "inf"))  # type: ignore[arg-type]
+    return rows[:MOST] + untold[:MOST]

@@ -11,14 +11,16 @@ import xarray as xr
 
 from twin import __version__
 from twin.forecast import BIRTH_RESIDUAL_SD, DeliveryPolicy, Forecast, ScenarioPlan, delivery_days
-from twin.growth_standards import BIRTHWEIGHT_STANDARDS, biometry_from_z
+from twin.growth_standards import BIRTHWEIGHT_STANDARDS, biometry_from_z, range_days
 from twin.inference.calibrate import Posterior
 from twin.record import PatientRecord, Scope
+from twin.record.scope import GLUCOSE_FORECAST
 from twin.risk.drivers import drivers
 from twin.risk.model_range import N_DRAWS, probability_range
 from twin.risk.outcomes import Z_90, exceeds, large, small
 from twin.schema import RISK_SCHEMA
 from twin.settings import SiteSettings
+from twin.timeline import weeks_and_days
 
 FIRST_BIRTH_DAY = 252  # 36+0: candidate days begin here, or the day after the forecast
 LAST_BIRTH_DAY = 293
@@ -56,6 +58,15 @@ def _finite_mean(p: np.ndarray) -> float | None:
     return float(p[covered].mean()) if covered.mean() >= COVERED else None
 
 
+def _why_not_covered(reference: str, day: np.ndarray) -> str:
+    """Why a reference says nothing of births on these days, (draw,): "ends at 40+0; 31 of 100 births are later"."""
+    first, last = range_days(reference)
+    early, late = 100.0 * float((day < first).mean()), 100.0 * float((day > last).mean())
+    if early > late:
+        return f"begins at {weeks_and_days(first)}; {early:.0f} of 100 births are earlier"
+    return f"ends at {weeks_and_days(last)}; {late:.0f} of 100 births are later"
+
+
 class _Estimator:
     """One forecast's probabilities; what all scenarios share is computed once."""
 
@@ -73,6 +84,7 @@ class _Estimator:
         self.first_day = int(self.dataset["gestational_day"].values[0])
         self.sex = record.facts.fetal_sex
         self.withheld = _withheld(scope)
+        self.no_glucose = GLUCOSE_FORECAST in scope.withheld
         self.z = posterior.z[:, forecast.chosen]
         self.ess = float(min(posterior.calibration.ess_min or self.z.shape[1], self.z.shape[1]))
         key = jax.random.key(seed)
@@ -137,12 +149,49 @@ class _Estimator:
             rows.append(row | {"birth_weight_q05": round(float(low)), "birth_weight_q95": round(float(high))})
         return rows
 
-    def by_reference(self, weight: np.ndarray, day: np.ndarray) -> dict[str, float]:
+    def by_reference(self, weight: np.ndarray, day: np.ndarray) -> tuple[dict[str, float], dict[str, str]]:
+        """P(LGA) under each reference that covers these births; of the others, why not."""
         if "lga_90" in self.withheld:
-            return {}
+            return {}, {}
         born = _weight_on(weight, self.first_day, day)
         means = {r: _finite_mean(large(born, day, r, self.sex)) for r in BIRTHWEIGHT_STANDARDS}
-        return {r: round(m, 4) for r, m in means.items() if m is not None}
+        return (
+            {r: round(m, 4) for r, m in means.items() if m is not None},
+            {r: _why_not_covered(r, day) for r, m in means.items() if m is None},
+        )
+
+    def hours_low(self, name: str, day: np.ndarray) -> dict[str, float | None]:
+        """Hours a day below 63 mg/dL from now to the median birth: mean over draws, and the draws' q05 and q95.
+
+        None where the glucose forecast is withheld. No depth of a low: the model has no counter-regulation.
+        """
+        names = ("hours_below_63_per_day", "hours_below_63_q05", "hours_below_63_q95")
+        if self.no_glucose:
+            return {**dict.fromkeys(names), "hours_below_54_per_day": None}
+        last = float(np.median(day))
+        first = min(self.posterior.as_of_day, int(last))  # a birth today still has its own day
+        ahead = self.forecast.hours_low.sel(scenario=name).sel(gestational_day=slice(first, last))
+        draws = ahead.mean("gestational_day").values.astype(float)
+        values = (draws.mean(), *np.quantile(draws, [0.05, 0.95]))
+        return {n: round(float(v), 3) for n, v in zip(names, values, strict=True)} | {
+            "hours_below_54_per_day": None
+        }
+
+    def not_covered(self, scenarios: list[dict[str, Any]]) -> list[dict[str, str]]:
+        """An issue for each scenario whose births the chosen reference does not cover."""
+        chosen = self.settings.lga_reference
+        return [
+            {
+                "source": f"lga_reference {chosen}, scenario {s['name']}",
+                "code": "reference-does-not-cover",
+                "message": f"the LGA reference {chosen} {s['lga_not_covered'][chosen]}; expected at least "
+                f"{100 * COVERED:.0f} of 100 births in its range. LGA and SGA are withheld in this scenario. "
+                "Choose one that covers them with --lga-reference.",
+                "severity": "rejected",
+            }
+            for s in scenarios
+            if chosen in s["lga_not_covered"]
+        ]
 
     def scenario(self, plan: ScenarioPlan) -> tuple[dict[str, Any], np.ndarray]:
         """The scenario's object in risk.json, and P(> 4000 g) of each draw."""
@@ -151,8 +200,7 @@ class _Estimator:
         outcomes, p4000 = self.outcomes(weight, plan.name, plan)
         birth = self.dataset["birth_weight_g"].sel(scenario=plan.name).values.astype(float)
         low, middle, high = np.quantile(birth, [0.05, 0.5, 0.95])
-        ahead = self.forecast.hours_low.sel(scenario=plan.name)
-        ahead = ahead.sel(gestational_day=slice(self.posterior.as_of_day, float(np.median(day))))
+        by_reference, not_covered = self.by_reference(weight, day)
         return {
             "name": plan.name,
             "treatment_strategy": plan.treatment_strategy,
@@ -165,13 +213,10 @@ class _Estimator:
                 "q95": round(float(high)),
             },
             "outcomes": outcomes,
-            "lga_by_reference": self.by_reference(weight, day),
+            "lga_by_reference": by_reference,
+            "lga_not_covered": not_covered,
             "if_born_on": self.if_born_on(weight),
-            # no depth of a low: the model has no counter-regulation (docs/limits.md)
-            "hypoglycaemia": {
-                "hours_below_63_per_day": round(float(ahead.mean()), 3),
-                "hours_below_54_per_day": None,
-            },
+            "hypoglycaemia": self.hours_low(plan.name, day),
         }, p4000
 
 
@@ -201,7 +246,8 @@ def estimate(
         first_p = p if first_p is None else first_p
     assert first_p is not None
     c = posterior.calibration
-    return header(record, scope, as_of, posterior.as_of_day, data, raw_alerts) | {
+    head = header(record, scope, as_of, posterior.as_of_day, data, raw_alerts)
+    return head | {
         "growth_standard": posterior.standard,
         "lga_reference": settings.lga_reference,
         "calibration": {
@@ -216,7 +262,9 @@ def estimate(
         },
         "scenarios": scenarios,
         "drivers": drivers(posterior, record, forecast.chosen, first_p),
-        "provenance": provenance(record, posterior.prior.id, seed) | {"posterior_id": posterior.id},
+        "issues": [*head["issues"], *estimator.not_covered(scenarios)],
+        "provenance": provenance(record, posterior.prior.id, seed)
+        | {"posterior_id": posterior.id, "draws": int(forecast.dataset.sizes["draw"])},
     }
 
 

@@ -76,6 +76,59 @@ def test_a_repeated_run_writes_nothing_twice():
     )
 
 
+def identifiers(risk):
+    return [e["request"].get("ifNoneExist") for e in risk_assessment_bundle(risk)["entry"][1:3]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lga_reference": "hadlock1991"},
+        {"growth_standard": "who"},
+        {"calibration": {"method": "nuts"}},
+        {"provenance": RISK["provenance"] | {"prior_id": "prior-2"}},
+        {"provenance": RISK["provenance"] | {"seed": 8}},
+        {"provenance": RISK["provenance"] | {"draws": 1000}},
+        {"provenance": RISK["provenance"] | {"posterior_id": "0123abcd"}},
+        {
+            "scenarios": [
+                s | {"delivery_assumption": "birth taken as given on 38+0"} for s in RISK["scenarios"]
+            ]
+        },
+    ],
+    ids=str,
+)
+def test_another_answer_is_another_resource(change):
+    """What changes the numbers changes the identifier: else the server keeps the first answer for ever."""
+    assert not set(identifiers(RISK)) & set(identifiers(RISK | change))
+
+
+@pytest.mark.parametrize(
+    "calibration, method, note",
+    [
+        ({"method": "laplace", "ok": False, "reasons": ["only 12 effective draws"]}, "fit checks not passed",
+         "did not pass its own checks (only 12 effective draws)"),
+        ({"method": "laplace", "ok": True, "prior_only": True}, "prior only", "Prior only: no glucose reading"),
+    ],
+)  # fmt: skip
+def test_a_fit_not_to_rely_on_says_so(calibration, method, note):
+    assessment = risk_assessment_bundle(RISK | {"calibration": calibration})["entry"][1]["resource"]
+    assert method in assessment["method"]["text"] and note in assessment["note"][0]["text"]
+    good = risk_assessment_bundle(
+        RISK | {"calibration": {"method": "laplace", "ok": True, "prior_only": False}}
+    )
+    text = json.dumps(good)
+    assert method not in text and note not in text
+
+
+def test_a_reference_that_does_not_cover_the_births_is_said():
+    scenarios = [
+        s | {"lga_not_covered": {"intergrowth21_newborn": "ends at 42+6"}} for s in RISK["scenarios"]
+    ]
+    text = json.dumps(risk_assessment_bundle(RISK | {"scenarios": scenarios})["entry"][1]["resource"]["note"])
+    assert "LGA and SGA withheld: intergrowth21_newborn ends at 42+6" in text
+
+
 def test_provenance_points_at_everything_written():
     bundle = risk_assessment_bundle(RISK)
     provenance = bundle["entry"][-1]["resource"]
@@ -98,6 +151,8 @@ def test_a_refused_pregnancy_carries_its_reasons_and_no_prediction():
     get_fhir_model_class("Bundle").model_validate(bundle)
     assessment = bundle["entry"][1]["resource"]
     assert not assessment.get("prediction") and "multiple-fetuses" in json.dumps(assessment)
+    no_prior = refused | {"provenance": RISK["provenance"] | {"prior_id": None}}
+    assert "prior not stated" in json.dumps(risk_assessment_bundle(no_prior)["entry"][1])
 
 
 def test_an_as_of_time_without_offset_is_written_as_a_date():

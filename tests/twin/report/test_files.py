@@ -70,6 +70,24 @@ def _break_driver(r):
     r["drivers"][0]["effect_on_macrosomia_4000"] = 8.0
 
 
+def _break_driver_without_effect(r):
+    del r["drivers"][0]["effect_on_macrosomia_4000"]
+
+
+def _break_hours_interval(r):
+    r["scenarios"][0]["hypoglycaemia"] = {
+        "hours_below_63_per_day": 0.3, "hours_below_63_q05": 0.9, "hours_below_63_q95": 0.4,
+    }  # fmt: skip
+
+
+def _break_hours_missing(r):
+    r["scenarios"][0]["hypoglycaemia"] = {"hours_below_63_per_day": None}
+
+
+def _break_not_covered(r):
+    r["scenarios"][0]["lga_not_covered"] = {"who": 40}
+
+
 def _break_schema(r):
     r["schema"] = "gdm-twin/risk/0"
 

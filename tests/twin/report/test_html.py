@@ -249,6 +249,85 @@ def test_glucose_band_is_withheld_on_request(record, risk, forecast, day_profile
     assert "Expected glucose, next four weeks" not in shown.text
 
 
+def test_hours_of_low_glucose_are_withheld_with_the_glucose_forecast(record, risk, forecast):
+    risk["scope"] = {"status": "partial", "reasons": ["steroids"], "withheld": ["glucose_forecast"]}
+    for scenario in risk["scenarios"]:
+        scenario["hypoglycaemia"] = {"hours_below_63_per_day": None, "hours_below_54_per_day": None}
+    shown = page(record, risk, forecast)
+    assert "Expected hours a day below 63 mg/dL: withheld; below 54" in shown.text
+    tables = shown.text[shown.text.index("Same birth day for all") : shown.text.index("10. What drives")]
+    assert tables.count("withheld") == 2 * len(risk["scenarios"]), "both tables, every scenario"
+    risk["scenarios"][0]["hypoglycaemia"]["hours_below_63_per_day"] = 0.4
+    with pytest.raises(InvalidRisk, match="withheld by the scope but present"):
+        page(record, risk, forecast)
+
+
+def test_glucose_ahead_shows_the_spread_over_draws(record, risk, forecast):
+    n = forecast.sizes["draw"]
+    spread = forecast["mean_glucose_mg_dl"] * 0 + np.linspace(90.0, 130.0, n)[None, :, None]
+    for scenario in risk["scenarios"]:
+        scenario["hypoglycaemia"] = {
+            "hours_below_63_per_day": 0.7, "hours_below_63_q05": 0.1, "hours_below_63_q95": 1.9,
+            "hours_below_54_per_day": None,
+        }  # fmt: skip
+    shown = page(record, risk, forecast.assign(mean_glucose_mg_dl=spread))
+    ahead = shown.text[shown.text.index("Expected glucose, next four weeks") :]
+    assert "110 (92–128)" in ahead and "90 % (90 %–90 %)" in ahead
+    assert shown.text.count("(0.1–1.9)") == 1 + 2 * len(risk["scenarios"]), "headline and both tables"
+
+
+def uncover(risk: dict) -> dict:
+    """The dictionary of a run whose LGA reference ends before many of the births."""
+    risk["lga_reference"] = "hadlock1991"
+    for scenario in risk["scenarios"]:
+        scenario["outcomes"] = [r for r in scenario["outcomes"] if r["outcome"] not in ("lga_90", "sga_10")]
+        scenario["lga_by_reference"] = {"intergrowth21_newborn": 0.31}
+        scenario["lga_not_covered"] = {"hadlock1991": "ends at 40+0; 31 of 100 births are later"}
+        for row in scenario["if_born_on"]:
+            if row["gestational_day"] > 280:
+                del row["lga_90"], row["sga_10"]
+    return risk
+
+
+def test_a_reference_that_ends_too_early_is_said_in_card_table_and_figure(record, risk, forecast):
+    risk = uncover(risk)
+    shown = page(record, risk, forecast)
+    why = "Hadlock 1991 ends at 40+0; 31 of 100 births are later"
+    assert f"Withheld: {why} . This is not a low risk." in shown.text.replace("later.", "later .")
+    assert f"LGA and SGA are withheld: {why}" in shown.text
+    assert "Hadlock 1991 (chosen for this page) withheld: ends at 40+0" in shown.text
+    born = shown.text[shown.text.index("7. Outcomes if born") : shown.text.index("8. What was forecast")]
+    assert born.count("LGA") >= 2, "the lines up to 40+0 keep their names"
+    assert f"LGA, SGA withheld: {why}" in summary(risk, record, SiteSettings())
+
+
+def test_prior_only_is_what_the_fit_says(record, risk, forecast):
+    """Counts hold readings no fit can use (steroids, quarantined devices): the fit's own word decides."""
+    risk["calibration"]["prior_only"] = True
+    assert "Prior only." in page(record, risk, forecast).text
+    assert "PRIOR ONLY" in summary(risk, record, SiteSettings())
+    risk["calibration"]["prior_only"] = False
+    risk["data"].update(glucose_readings=0, scans=0)
+    assert "Prior only." not in page(record, risk, forecast).text
+
+
+def test_a_driver_too_influential_to_leave_out_is_listed_after_the_others(record, risk, forecast):
+    risk["drivers"].append(
+        {"name": "estimated fetal weight, 2026-11-03", "effect_on_macrosomia_4000": None, "pareto_k": 1.13}
+    )
+    words = "too influential to be left out by reweighting (Pareto k 1.13)"
+    shown = page(record, risk, forecast).text
+    assert words in shown and shown.index("No smoking") < shown.index("Estimated fetal weight, 2026-11-03")
+    risk["drivers"] = risk["drivers"][-1:]
+    assert words in page(record, risk, forecast).text, "alone, too"
+
+
+def test_issues_no_woman_owns_take_away_the_sentence(record, risk, forecast):
+    risk["issues"] = [{"source": "b.json", "code": "not-json", "message": "cut off", "severity": "rejected"}]
+    shown = page(replace(record, issues=()), risk, forecast).text
+    assert "Every row of the input was understood" not in shown and "b.json" in shown
+
+
 def test_small_fetus_shows_sga_first_and_compares_nothing(record, risk):
     record = replace(record, facts=replace(record.facts, fetal_growth_restriction=True))
     shown = page(record, risk, None)

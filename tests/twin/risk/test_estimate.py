@@ -1,11 +1,13 @@
 """risk.json of the one woman against her own forecast."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.one_woman import AS_OF_DAY, FORECAST_DRAWS
-from twin.growth_standards import birthweight_centile
+from twin.growth_standards import BIRTHWEIGHT_STANDARDS, birthweight_centile
 from twin.record import Scope, scope_gate
 from twin.report.files import validate_risk
 from twin.risk import estimate
@@ -14,8 +16,8 @@ from twin.settings import SiteSettings
 COUNTS = {"glucose_readings": 63, "scans": 3, "newest_glucose_age_days": 1.0, "newest_scan_age_days": 4.0}
 
 
-def assess(one_record, one_posterior, one_forecast, one_plans, scope=None):
-    settings = SiteSettings()
+def assess(one_record, one_posterior, one_forecast, one_plans, scope=None, **settings):
+    settings = SiteSettings(**settings)
     return estimate(
         one_forecast,
         one_posterior,
@@ -130,11 +132,74 @@ def test_withheld_outcomes_are_absent(one_record, one_posterior, one_forecast, o
         assert not any({"lga_90", "sga_10"} & set(r) for r in s["if_born_on"])
 
 
+@pytest.mark.parametrize("reference, last", [("hadlock1991", 280), ("who", 280), ("intergrowth21_efw", 280)])
+def test_a_reference_that_ends_too_early_says_so(
+    one_record, one_posterior, one_forecast, one_plans, reference, last
+):
+    """Births after the chart's last day have no centile: LGA and SGA go, and the reason stands in their place."""
+    found = assess(
+        one_record, one_posterior, late(one_forecast, last + 1), one_plans, lga_reference=reference
+    )
+    validate_risk(found)
+    for s in found["scenarios"]:
+        assert not {"lga_90", "sga_10"} & {o["outcome"] for o in s["outcomes"]}
+        assert "ends at 40+0; 10 of 100 births are later" in s["lga_not_covered"][reference]
+        assert reference not in s["lga_by_reference"]
+        assert set(s["lga_by_reference"]) | set(s["lga_not_covered"]) == set(BIRTHWEIGHT_STANDARDS)
+    codes = [i for i in found["issues"] if i["code"] == "reference-does-not-cover"]
+    assert len(codes) == 3 and reference in codes[0]["message"] and "40+0" in codes[0]["message"]
+
+
+def late(forecast, day):
+    """The forecast with every tenth birth on `day`, the others on 39+0."""
+    days = np.where(np.arange(forecast.dataset.sizes["draw"]) % 10 == 0, float(day), 273.0)
+    shape = forecast.dataset["delivery_day"]
+    return replace(
+        forecast,
+        dataset=forecast.dataset.assign(delivery_day=shape.copy(data=np.broadcast_to(days, shape.shape))),
+    )
+
+
+def test_a_reference_that_covers_says_nothing(risk):
+    assert not [i for i in risk["issues"] if i["code"] == "reference-does-not-cover"]
+    for s in risk["scenarios"]:
+        assert "intergrowth21_newborn" not in s["lga_not_covered"]
+
+
+def test_hours_of_low_glucose_have_an_interval(risk, one_forecast):
+    for s in risk["scenarios"]:
+        low = s["hypoglycaemia"]
+        day = float(one_forecast.dataset["delivery_day"].sel(scenario=s["name"]).median())
+        hours = one_forecast.hours_low.sel(scenario=s["name"], gestational_day=slice(AS_OF_DAY, day))
+        assert low["hours_below_63_per_day"] == pytest.approx(float(hours.mean()), abs=1e-3)
+        per_draw = hours.mean("gestational_day")
+        for q, name in ((0.05, "hours_below_63_q05"), (0.95, "hours_below_63_q95")):
+            assert low[name] == pytest.approx(float(per_draw.quantile(q)), abs=1e-3)
+
+
+def test_birth_today_still_has_its_day(one_record, one_posterior, one_forecast, one_plans):
+    """As of 31+6.5 with births on 31+6 the rest of the pregnancy is that day, not an empty mean."""
+    today = one_forecast.dataset["delivery_day"] * 0.0 + float(int(AS_OF_DAY))
+    born = replace(one_forecast, dataset=one_forecast.dataset.assign(delivery_day=today))
+    found = assess(one_record, one_posterior, born, one_plans)
+    validate_risk(found)
+    assert np.isfinite(found["scenarios"][0]["hypoglycaemia"]["hours_below_63_per_day"])
+
+
+def test_withheld_glucose_has_no_hours_of_low_glucose(one_record, one_posterior, one_forecast, one_plans):
+    scope = Scope("partial", ["steroid-course"], ["glucose_forecast"], {})
+    found = assess(one_record, one_posterior, one_forecast, one_plans, scope)
+    validate_risk(found)
+    for s in found["scenarios"]:
+        assert set(s["hypoglycaemia"].values()) == {None}
+
+
 def test_drivers_name_data_she_has(risk):
-    assert 0 < len(risk["drivers"]) <= 8
-    size = [abs(d["effect_on_macrosomia_4000"]) for d in risk["drivers"]]
+    told = [d for d in risk["drivers"] if d["effect_on_macrosomia_4000"] is not None]
+    assert 0 < len(told) <= 8 and risk["drivers"][: len(told)] == told
+    size = [abs(d["effect_on_macrosomia_4000"]) for d in told]
     assert size == sorted(size, reverse=True)
     dates = ("2026-07-22", "2026-09-14", "2026-10-07")
     for d in risk["drivers"]:
         assert d["name"].endswith(dates) or "glucose" in d["name"]
-        assert -1.0 < d["effect_on_macrosomia_4000"] < 1.0
+        assert d["pareto_k"] > 0.7 if d not in told else -1.0 < d["effect_on_macrosomia_4000"] < 1.0

@@ -119,6 +119,8 @@ def test_driver_is_the_posterior_without_the_scan(y):
     assert np.sign(row["effect_on_macrosomia_4000"]) == np.sign(y)
 
 
-def test_driver_without_trust_is_left_out():
-    """A scan that alone decides the posterior cannot be taken out by weights."""
-    assert drivers(*toy(2.5, sigma=0.05)) == []
+def test_driver_without_trust_is_listed_without_a_number():
+    """A scan that alone decides the posterior cannot be taken out by weights: no number, but it is named."""
+    [row] = drivers(*toy(2.5, sigma=0.05))
+    assert row["name"] == "abdominal circumference, 2026-10-05"
+    assert row["effect_on_macrosomia_4000"] is None and row["pareto_k"] > 0.7
