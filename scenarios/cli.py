@@ -6,6 +6,8 @@ import json
 import os
 import sys
 import time
+import traceback
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +26,8 @@ Examples:
   gdm-twin run record.json --out out/her --scenario as_now --scenario untreated --method nuts
 
 Writes record/, posterior.nc, forecast.nc, risk.json, report.html and risk_assessment.json; with several women,
-one folder each. Exit codes: 0 done; 1 unusable or out of scope; 2 wrong usage; 3 done in part.
+one folder each. Exit codes: 0 done; 1 unusable or out of scope; 2 wrong usage; 3 done in part (whole women or
+files left out, or a woman whose run failed).
 """
 _DEMO_HELP = """Run the packaged simulated patient end to end, without network.
 
@@ -148,6 +151,7 @@ def _run_path(
     start_engine()
     from scenarios import engine
     from scenarios.strategies import check_name
+    from twin.cli import left_out
     from twin.errors import TwinError
     from twin.fhir import read_source
     from twin.inference.priors import DEFAULT_PRIOR, load_prior
@@ -174,7 +178,7 @@ def _run_path(
         return UNUSABLE
     if found.issues:
         typer.echo(
-            f"{len(found.issues)} issues concern no single woman; `gdm-twin check` lists them.", err=True
+            f"{len(found.issues)} issues concern no single woman; they stand in every report.", err=True
         )
     refused = failed = 0
     risks = []
@@ -183,7 +187,7 @@ def _run_path(
         label = f"[{i}/{len(found.records)}] {record.pseudonym}"
         try:
             result = engine.run_record(
-                record,
+                replace(record, issues=found.issues + record.issues),  # what no woman owns may be hers
                 settings=chosen,
                 prior=population,
                 as_of=as_of,
@@ -195,14 +199,24 @@ def _run_path(
                 progress=lambda what, label=label: _say(False, f"{label}: {what} ..."),  # type: ignore[misc]
             )
             report = engine.write_result(result, place, chosen)
+            shown = engine.screen(result, chosen)
         except TwinError as why:
             failed += 1
             typer.echo(f"{label}: error ({why.code}): {why}", err=True)
             continue
+        except Exception as why:  # one woman's fault must not stop the others
+            failed += 1
+            kept = _keep_traceback(place / engine.ERROR_FILE)
+            typer.echo(
+                f"{label}: error (unexpected): {type(why).__name__}. There is no result of this run for her; the "
+                f"others go on. {kept} Report it with the version of gdm-twin.",
+                err=True,
+            )
+            continue
         refused += result.scope.status == "refused"
         risks.append(result.risk)
         if not as_json:
-            typer.echo(engine.screen(result, chosen))
+            typer.echo(shown)
             typer.echo(f"\nreport: {report}   ({time.monotonic() - start:.0f} s)")
     if as_json:
         json.dump(risks[0] if len(risks) == 1 else risks, sys.stdout, indent=1)
@@ -210,4 +224,14 @@ def _run_path(
     usable = len(found.records) - failed - refused
     if usable == 0:
         return UNUSABLE
-    return IN_PART if failed or found.quarantined else DONE
+    return IN_PART if failed or left_out(found) else DONE
+
+
+def _keep_traceback(path: Path) -> str:
+    """Write the current exception's traceback beside the results; returns where it is, in words."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(traceback.format_exc(), encoding="utf-8")
+    except OSError as why:
+        return f"The traceback could not be written ({type(why).__name__})."
+    return f"The traceback is in {path}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -13,7 +14,7 @@ import xarray as xr
 
 from scenarios.strategies import plan_of
 from twin import __version__
-from twin.errors import UnusableInput
+from twin.errors import UnknownStandard, UnusableInput
 from twin.fhir import known_at, risk_assessment_bundle
 from twin.forecast import Forecast, ScenarioPlan, day_profile, week_day
 from twin.forecast import run as run_forecast
@@ -23,13 +24,14 @@ from twin.inference.priors import Prior, load_prior
 from twin.record import PatientRecord, Scope, scope_gate, write_tables
 from twin.record.alerts import data_age, local_now, raw_alerts
 from twin.record.build import last_observation
-from twin.report import summary, write_report, write_risk_json
+from twin.report import render, summary, write_risk_json
 from twin.report.files import write_atomically
 from twin.risk import estimate, header, provenance
 from twin.settings import SiteSettings
 from twin.timeline import gestational_day, parse_birth_day
 
 DEFAULT_SCENARIOS = ("as_now", "doses_fixed", "untreated")
+ERROR_FILE = "error.txt"  # what stopped a woman unexpectedly; beside her results, gone with the next run
 Progress = Callable[[str], None]
 
 
@@ -90,7 +92,7 @@ def _given_birth_day(text: str | None, record: PatientRecord, as_of_day: float) 
     if text is None:
         return None
     day = parse_birth_day(text, record.facts.lmp_equivalent)
-    if not as_of_day <= day + 1 or day > LAST_DAY:
+    if day < int(as_of_day) or day > LAST_DAY:
         raise UnusableInput(
             "bad-birth-day",
             f"--birth-day {text!r} is gestational day {day}; expected a day from the forecast (day "
@@ -123,10 +125,12 @@ def run_record(
     now_local = local_now(known, stamp)
     counts, alerts = _data_counts(known, now_local), raw_alerts(known, now_local, settings)
     if scope.status == "refused" or day is None or lmp is None:
-        risk = header(known, scope, stamp, day, counts, alerts)
-        return Result(
-            known, scope, risk | {"provenance": provenance(known, None, seed)}, None, None, None, ()
-        )
+        risk = header(known, scope, stamp, day, counts, alerts) | {
+            "growth_standard": settings.growth_standard,
+            "lga_reference": settings.lga_reference,
+            "provenance": provenance(known, None, seed),
+        }
+        return Result(known, scope, risk, None, None, None, ())
     given = _given_birth_day(birth_day, known, day)
     plans = [plan_of(name, known, day, given) for name in scenarios]
     k_fit, k_forecast, k_profile = jax.random.split(jax.random.key(seed), 3)
@@ -161,27 +165,30 @@ def run_record(
 
 
 def write_result(result: Result, out: Path, settings: SiteSettings) -> Path:
-    """Write the files of `run` into `out`; returns the report's path."""
-    out.mkdir(parents=True, exist_ok=True)
-    write_tables(result.record, out / "record")
-    if result.posterior is not None and result.forecast is not None:
-        save_posterior(result.posterior, out / "posterior.nc")
-        encoding = {name: {"zlib": True, "complevel": 1} for name in result.forecast.dataset.data_vars}
-        result.forecast.dataset.to_netcdf(out / "forecast.nc", engine="h5netcdf", encoding=encoding)
-        assessment = risk_assessment_bundle(result.risk)
-        import json
+    """Write the files of `run` into `out`, those of an earlier run removed first; returns the report's path.
 
-        write_atomically(out / "risk_assessment.json", json.dumps(assessment, indent=1) + "\n")
-    write_risk_json(out / "risk.json", result.risk)
-    report = out / "report.html"
-    write_report(
-        report,
+    Raises : InvalidRisk when the risk breaks its contract; no file is written or removed then.
+    """
+    page = render(  # checks the risk before any file is touched
         record=result.record,
         risk=result.risk,
         forecast=None if result.forecast is None else result.forecast.dataset,
         day_profile=result.profile,
         settings=settings,
     )
+    assessment = json.dumps(risk_assessment_bundle(result.risk), indent=1) + "\n"
+    out.mkdir(parents=True, exist_ok=True)
+    write_risk_json(out / "risk.json", result.risk)
+    for name in ("posterior.nc", "forecast.nc", "risk_assessment.json", "report.html", ERROR_FILE):
+        (out / name).unlink(missing_ok=True)
+    write_tables(result.record, out / "record")
+    if result.posterior is not None and result.forecast is not None:
+        save_posterior(result.posterior, out / "posterior.nc")
+        encoding = {name: {"zlib": True, "complevel": 1} for name in result.forecast.dataset.data_vars}
+        result.forecast.dataset.to_netcdf(out / "forecast.nc", engine="h5netcdf", encoding=encoding)
+    write_atomically(out / "risk_assessment.json", assessment)
+    report = out / "report.html"
+    write_atomically(report, page)
     return report
 
 
@@ -195,19 +202,25 @@ def with_settings(
 ) -> SiteSettings:
     """Settings with the command line's choices.
 
-    Raises : UnknownStandard, listing the names available.
+    Raises : UnknownStandard, listing the names available; a growth standard must be one of fetal weight.
     """
-    from twin.growth_standards import range_days
+    from twin.growth_standards import WEIGHT_STANDARDS, range_days
 
     changes = {k: v for k, v in (("growth_standard", growth_standard), ("lga_reference", lga_reference)) if v}
     settings = replace(settings, **changes)  # type: ignore[arg-type]
-    range_days(settings.growth_standard)
+    if settings.growth_standard not in WEIGHT_STANDARDS:
+        raise UnknownStandard(
+            "unknown-standard",
+            f"growth standard {settings.growth_standard!r} is no standard of fetal weight; expected one of "
+            f"{', '.join(WEIGHT_STANDARDS)}. Nothing was forecast.",
+        )
     range_days(settings.lga_reference)
     return settings
 
 
 __all__ = [
     "DEFAULT_SCENARIOS",
+    "ERROR_FILE",
     "Result",
     "__version__",
     "as_of_time",

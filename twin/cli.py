@@ -123,6 +123,12 @@ def check(
     raise typer.Exit(report["exit_code"])
 
 
+def left_out(result: ReadResult) -> bool:
+    """Whether whole women or whole files had to be left out: exit code 3 of every command that reads."""
+    lost = any(i.code in ("not-json", "unreadable", "xml", "not-fhir") for i in result.issues)
+    return lost or any(result.quarantined.values())
+
+
 def _report(results: list[tuple[str, Any]], site: Any) -> dict[str, Any]:
     patients: list[dict[str, Any]] = []
     quarantined: list[dict[str, Any]] = []
@@ -146,12 +152,8 @@ def _report(results: list[tuple[str, Any]], site: Any) -> dict[str, Any]:
             for who, issues in result.quarantined.items()
             if issues
         ]
-    lost_file = any(
-        not f["usable"]
-        or any(i["code"] in ("not-json", "unreadable", "xml", "not-fhir") for i in f["issues"])
-        for f in files
-    )
-    code = UNUSABLE if not patients else IN_PART if quarantined or lost_file else DONE
+    in_part = any(isinstance(r, UnusableInput) or not r.records or left_out(r) for _, r in results)
+    code = UNUSABLE if not patients else IN_PART if in_part else DONE
     return {
         "schema": "gdm-twin/check/1",
         "exit_code": code,

@@ -1,6 +1,7 @@
 """`gdm-twin run` and `demo` as a user types them: files, exit codes, messages."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import xarray as xr
@@ -63,7 +64,8 @@ def test_out_of_scope_lists_the_data_and_exits_1(app, tmp_path):
     path.write_text(json.dumps(write_patient_bundle(make_record(fetal_number=2))))
     result = call(app, "run", path, "--out", tmp_path / "out", *DRAWS)
     assert result.exit_code == 1
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"record", "risk.json", "report.html"}
+    names = {"record", "risk.json", "report.html", "risk_assessment.json"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == names
     risk = json.loads((tmp_path / "out" / "risk.json").read_text())
     assert risk["scope"]["status"] == "refused" and risk["scenarios"] == []
     assert risk["data"]["glucose_readings"] == 63
@@ -82,8 +84,6 @@ def test_garbage_exits_1_with_the_reason(app, tmp_path):
 
 def test_two_women_in_one_file(app, tmp_path):
     """One in scope, one with twins: a folder each; the usable one decides the exit code."""
-    from dataclasses import replace
-
     women = [replace(make_record(), pseudonym="p-a"), replace(make_record(fetal_number=2), pseudonym="p-b")]
     path = tmp_path / "women.ndjson"
     write_ndjson(women, path)
@@ -97,6 +97,82 @@ def test_two_women_in_one_file(app, tmp_path):
     assert states == {"full", "refused"}
 
 
+def two_women(folder):
+    """A folder with two women out of scope, so that nothing has to be fitted."""
+    folder.mkdir()
+    women = [
+        replace(make_record(fetal_number=2), pseudonym="p-a"),
+        replace(make_record(fetal_number=2), pseudonym="p-b"),
+    ]
+    write_ndjson(women, folder / "women.ndjson")
+    return folder
+
+
+def as_if_in_scope(engine, monkeypatch):
+    """Refused results counted as forecasts: what is tested is the folder, not the fit."""
+    real = engine.run_record
+
+    def run_record(record, **options):
+        result = real(record, **options)
+        return replace(result, scope=replace(result.scope, status="full"))
+
+    monkeypatch.setattr(engine, "run_record", run_record)
+
+
+def test_an_unexpected_fault_costs_one_woman(app, tmp_path, monkeypatch):
+    from scenarios import engine
+
+    as_if_in_scope(engine, monkeypatch)
+    real, seen = engine.run_record, []
+
+    def fails_once(record, **options):
+        seen.append(record.pseudonym)
+        if len(seen) == 1:
+            raise RuntimeError("singular matrix of her values")
+        return real(record, **options)
+
+    monkeypatch.setattr(engine, "run_record", fails_once)
+    result = call(app, "run", two_women(tmp_path / "in"), "--out", tmp_path / "out", *DRAWS)
+    assert result.exit_code == 3, result.output
+    bad, good = (tmp_path / "out" / name for name in seen)
+    assert {p.name for p in bad.iterdir()} == {"error.txt"} and (good / "report.html").exists()
+    assert "singular matrix" in (bad / "error.txt").read_text()
+    assert "unexpected" in result.stderr and "RuntimeError" in result.stderr and bad.name in result.stderr
+    assert "her values" not in result.output, "what an exception quotes stays out of the log"
+
+
+def test_a_fault_of_the_only_woman_exits_1(app, bundle_path, tmp_path, monkeypatch):
+    from scenarios import engine
+
+    def fails(record, **options):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(engine, "run_record", fails)
+    result = call(app, "run", bundle_path, "--out", tmp_path / "out", *DRAWS)
+    assert result.exit_code == 1 and (tmp_path / "out" / "error.txt").exists()
+
+
+def test_what_no_woman_owns_stands_in_every_report(app, tmp_path, monkeypatch):
+    """An unreadable file and a bad line beside two women: in each risk.json and report; `run` and `check` give 3."""
+    from scenarios import engine
+
+    as_if_in_scope(engine, monkeypatch)
+    folder = two_women(tmp_path / "in")
+    (folder / "broken.json").write_text('{"resourceType": "Bundle", "entry": [')
+    with (folder / "women.ndjson").open("a") as file:
+        file.write("not a resource\n")
+    result = call(app, "run", folder, "--out", tmp_path / "out", *DRAWS)
+    assert result.exit_code == 3, result.output
+    assert call(app, "check", folder).exit_code == 3
+    homes = list((tmp_path / "out").iterdir())
+    assert len(homes) == 2
+    for home in homes:
+        risk = json.loads((home / "risk.json").read_text())
+        assert {"not-json", "bad-line"} <= {i["code"] for i in risk["issues"]}
+        page = (home / "report.html").read_text()
+        assert "broken.json" in page and "Every row of the input was understood" not in page
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -104,6 +180,7 @@ def test_two_women_in_one_file(app, tmp_path):
         ["--no-such-option"],
         ["--scenario", "perfect"],
         ["--growth-standard", "hadlock"],
+        ["--growth-standard", "intergrowth21_newborn"],
         ["--lga-reference", "mine"],
         ["--as-of", "next week"],
         ["--prior", "no-such-prior"],

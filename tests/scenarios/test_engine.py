@@ -1,15 +1,18 @@
 """The engine on the one woman: reproducible, blind to the future, indifferent to units."""
 
 import copy
+import dataclasses
+import json
 from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
 
-from scenarios.engine import as_of_time, run_record, with_settings
-from tests.one_woman import FORECAST_DRAWS, LMP, SCAN_MM, at, make_record, tables
+from scenarios.engine import _given_birth_day, as_of_time, run_record, with_settings, write_result
+from tests.one_woman import AS_OF_DAY, FORECAST_DRAWS, LMP, SCAN_MM, at, make_record, tables
 from twin.errors import UnknownStandard, UnusableInput
 from twin.fhir import read_bundle, write_patient_bundle
+from twin.report import InvalidRisk
 from twin.report.files import validate_risk
 from twin.settings import SiteSettings
 
@@ -118,6 +121,47 @@ def test_impossible_birth_day_is_refused(one_record, birth_day):
         run_record(one_record, as_of=AS_OF, birth_day=birth_day)
 
 
+def test_birth_today_is_possible_and_yesterday_is_not(one_record):
+    """31+6 has begun: a birth on 31+6 is still possible at any hour of it, one on 31+5 at none."""
+    for hour in (0.0, 0.5, 0.9993):
+        assert _given_birth_day("31+6", one_record, 223.0 + hour) == 223
+        with pytest.raises(UnusableInput, match="birth-day"):
+            _given_birth_day("31+5", one_record, 223.0 + hour)
+    assert int(AS_OF_DAY) == 223
+
+
+@pytest.mark.slow
+def test_birth_today_is_forecast(one_record):
+    got = run_record(one_record, as_of=AS_OF, birth_day="31+6", draws=FORECAST_DRAWS, seed=3)
+    validate_risk(got.risk)
+    assert (got.forecast.dataset["delivery_day"] == 223).all()
+
+
+def test_a_broken_risk_writes_and_removes_nothing(result, tmp_path):
+    (tmp_path / "forecast.nc").write_text("earlier")
+    bad = copy.deepcopy(result.risk)
+    bad["scenarios"][0]["hypoglycaemia"]["hours_below_63_per_day"] = float("nan")
+    with pytest.raises(InvalidRisk):
+        write_result(dataclasses.replace(result, risk=bad), tmp_path, SiteSettings())
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("forecast.nc", "earlier")]
+
+
+def test_a_refused_run_leaves_no_earlier_forecast(result, tmp_path):
+    """The same folder twice: her forecast, then the day twins are recorded."""
+    write_result(result, tmp_path, SiteSettings())
+    forecast = {"posterior.nc", "forecast.nc"}
+    assert forecast < {p.name for p in tmp_path.iterdir()}
+    (tmp_path / "error.txt").write_text("earlier")
+    refused = run_record(make_record(fetal_number=2), as_of=AS_OF)
+    write_result(refused, tmp_path, SiteSettings())
+    names = {"record", "risk.json", "report.html", "risk_assessment.json"}
+    assert {p.name for p in tmp_path.iterdir()} == names
+    assessment = json.loads((tmp_path / "risk_assessment.json").read_text())["entry"][1]["resource"]
+    assert "prediction" not in assessment or assessment["prediction"] == []
+    risk = json.loads((tmp_path / "risk.json").read_text())
+    assert risk["growth_standard"] == "hadlock1991" and risk["lga_reference"] == "intergrowth21_newborn"
+
+
 @pytest.mark.parametrize(
     "facts, word",
     [
@@ -154,8 +198,10 @@ def test_moment_of_the_forecast(one_record):
 def test_settings_of_the_command_line():
     got = with_settings(SiteSettings(), "who", None)
     assert got.growth_standard == "who" and got.lga_reference == SiteSettings().lga_reference
-    with pytest.raises(UnknownStandard, match="hadlock1991"):
-        with_settings(SiteSettings(), "hadlock", None)
+    for wrong in ("hadlock", "intergrowth21_newborn"):  # the second is a chart of newborns
+        with pytest.raises(UnknownStandard, match="hadlock1991"):
+            with_settings(SiteSettings(), wrong, None)
+    assert with_settings(SiteSettings(), None, "hadlock1991").lga_reference == "hadlock1991"
 
 
 def test_scan_days_are_in_range():
