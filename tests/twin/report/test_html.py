@@ -291,7 +291,10 @@ def uncover(risk: dict) -> dict:
 
 def test_a_reference_that_ends_too_early_is_said_in_card_table_and_figure(record, risk, forecast):
     risk = uncover(risk)
+    for scenario in risk["scenarios"]:
+        scenario["hypoglycaemia"] = {"hours_below_63_per_day": 0.7, "hours_below_54_per_day": None}
     shown = page(record, risk, forecast)
+    assert "Expected hours a day below 63 mg/dL: 0.7 ;" in shown.text, "the other harm stays in the card"
     why = "Hadlock 1991 ends at 40+0; 31 of 100 births are later"
     assert f"Withheld: {why} . This is not a low risk." in shown.text.replace("later.", "later .")
     assert f"LGA and SGA are withheld: {why}" in shown.text
