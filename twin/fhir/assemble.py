@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -14,6 +15,7 @@ from twin.timeline import DatingStatement, choose_dating
 
 #: gestational days between which a birth may belong to the pregnancy
 _BIRTH_DAYS = (120, 330)
+_MOST_FETUSES = 8  # as in record/plausibility.toml; a larger number is quarantined there
 
 
 def assemble_record(
@@ -56,12 +58,20 @@ def assemble_record(
 def _plurality(
     statements: list[Statement], biometry: list[dict[str, Any]], issues: list[RecordIssue]
 ) -> tuple[list[Statement], bool]:
-    """More than one fetus: stated, or shown by fetus labels or several newborns."""
+    """More than one fetus: the larger of the number stated and the number seen.
+
+    Seen: fetus labels, newborns of this pregnancy, and a statement of several fetuses without a date, which no
+    dated one makes old.
+    """
+    dating = choose_dating(s.value for s in statements if isinstance(s.value, DatingStatement))
+    lmp = dating.lmp_equivalent if dating is not None else None
     labels = sorted({r["_fetus"] for r in biometry if r["_fetus"]})
-    newborns = [s for s in statements if s.name == "_newborns"]
+    newborns = [s for s in statements if s.name == "_newborns" and not _outside(s.known_on, lmp)]
     statements = [s for s in statements if s.name != "_newborns"]
-    stated = [s for s in statements if s.name == "fetal_number"]
+    stated = [s for s in statements if s.name == "fetal_number" and not _earlier(s, lmp)]
+    undated = [s.value for s in stated if s.known_on is None and s.about is None]
     seen = max(len(labels), len(newborns))
+    seen = max([seen, *(n for n in undated if isinstance(n, int) and n <= _MOST_FETUSES)])
     if seen > 1 and not stated:
         source = newborns[-1].source if len(newborns) > 1 else biometry[-1]["source"]
         known = newborns[-1].known_on if len(newborns) > 1 else None
@@ -75,14 +85,56 @@ def _plurality(
                 "warning",
             )
         )
+    low = [s for s in stated if seen > 1 and isinstance(s.value, int) and s.value < seen]
+    for s in low:
+        text = (
+            f"the number of fetuses is given as {s.value}, but {seen} are told apart or recorded elsewhere; "
+        )
+        text += f"taken as {seen}. Check that all of them are of this pregnancy."
+        issues.append(RecordIssue(s.source, "plurality-contradicted", text, "warning"))
+    statements = [replace(s, value=seen) if s in low else s for s in statements]
     many = any(isinstance(s.value, int) and s.value > 1 for s in stated)
     return statements, many or seen > 1
+
+
+def _outside(day: date | None, lmp: date | None) -> bool:
+    """A birth on `day` is not of the pregnancy."""
+    return day is not None and lmp is not None and not _BIRTH_DAYS[0] <= (day - lmp).days <= _BIRTH_DAYS[1]
+
+
+def _earlier(s: Statement, lmp: date | None) -> bool:
+    first = s.about or s.known_on
+    return lmp is not None and first is not None and first < lmp
+
+
+def _may_be_two(biometry: list[dict[str, Any]], issues: list[RecordIssue]) -> None:
+    """Two values of one measurement on one day, not all labelled: a repeat, or a second fetus."""
+    groups: dict[tuple[date, str, str], list[dict[str, Any]]] = {}
+    for r in biometry:
+        groups.setdefault((r["time_local"].date(), r["quantity"], r["method"]), []).append(r)
+    for (day, quantity, _), rows in groups.items():
+        values = sorted({round(r["value"], 1) for r in rows})
+        if len(values) < 2 or all(r["_fetus"] for r in rows):
+            continue
+        shown = " and ".join(f"{v:g}" for v in values[:4])
+        issues.append(
+            RecordIssue(
+                rows[-1]["source"],
+                "may-be-second-fetus",
+                f"{quantity} {shown} on one day ({day.isoformat()}) without fetus numbers: repeated "
+                "measurements, or a second fetus. Used as of one fetus. If there are more, send their number "
+                "(LOINC 11878-6) and the fetus number of each measurement (LOINC 11951-1).",
+                "warning",
+            )
+        )
 
 
 def _one_fetus(
     biometry: list[dict[str, Any]], plural: bool, issues: list[RecordIssue]
 ) -> list[dict[str, Any]]:
     """In twins an unlabelled measurement is unusable, and one table holds one fetus: the first label."""
+    if not plural:
+        _may_be_two(biometry, issues)
     first = min((r["_fetus"] for r in biometry if r["_fetus"]), default="")
     kept = []
     for r in biometry:
@@ -115,7 +167,7 @@ def _births(statements: list[Statement], issues: list[RecordIssue]) -> list[Stat
             dating is not None
             and s.name in ("birth_weight_g", "delivery_day", "newborn_sex")
             and isinstance(day, date)
-            and not _BIRTH_DAYS[0] <= (day - dating.lmp_equivalent).days <= _BIRTH_DAYS[1]
+            and _outside(day, dating.lmp_equivalent)
         ):
             issues.append(
                 RecordIssue(

@@ -32,6 +32,12 @@ _ORAL_STEROIDS = ("prednisolone", "prednisone", "methylprednisolone")
 _PER_DAY = {"d": 1.0, "h": 1.0 / 24.0, "wk": 7.0}
 _LONGEST_BOLUS = timedelta(minutes=5)
 _MOST_EXPANDED_DOSES = 4000
+#: clinicalStatus of a condition that is over
+_OVER = ("inactive", "remission", "resolved")
+_MAY_REFUSE = (
+    "It may concern the scope gate (more than one fetus, diabetes before pregnancy, bariatric surgery, fetal "
+    "anomaly, hydrops, fetal death, labour): check it by hand, and send a code of the mapping if it does."
+)
 
 
 def read_condition(resource: Mapping[str, Any], source: str, context: Context) -> Found:
@@ -59,20 +65,39 @@ def read_condition(resource: Mapping[str, Any], source: str, context: Context) -
 def _condition(resource: Mapping[str, Any], code: Code, present: bool, source: str, found: Found) -> None:
     onset = any_date(resource, "onsetDateTime", "onsetPeriod", "performedDateTime", "performedPeriod")
     known = any_date(resource, "recordedDate") or onset
+    ended = any_date(resource, "abatementDateTime") or _end(resource.get("abatementPeriod"))
+    about = onset or ended  # without a beginning, its end still tells an earlier pregnancy
     if code.reader == "multiple_gestation":
         if present:
-            found.statements.append(Statement("fetal_number", 2, known, source, about=onset))
+            found.statements.append(Statement("fetal_number", 2, known, source, about=about))
         return
     if code.reader == "flag":
-        found.statements.append(Statement(code.concept, present, known, source, about=onset))
+        over = ended is not None or _status_code(resource.get("clinicalStatus")) in _OVER
+        if code.concept == "labour" and present and over:
+            _labour_over(onset, known, ended, source, found)
+            return
+        found.statements.append(Statement(code.concept, present, known, source, about=about))
         return
     if not present or own_extension(resource, "usual").get("valueBoolean") is True:
         found.warn(source, "usual-conditions", "refuted, or marked usual: its window is not set aside.")
         return
     if onset is None:
         raise RowRejected("no-effective-time", "the illness has no first day. It was not used.")
-    last = any_date(resource, "abatementDateTime") or _end(resource.get("abatementPeriod"))
-    found.statements.append(Statement("acute_illness", (onset, last), known, source, about=onset))
+    found.statements.append(Statement("acute_illness", (onset, ended), known, source, about=onset))
+
+
+def _labour_over(
+    onset: date | None, known: date | None, ended: date | None, source: str, found: Found
+) -> None:
+    """Labour that is over: in labour until its last day where that is dated, else not in labour."""
+    if ended is None:
+        found.warn(
+            source, "labour-over", "labour is recorded as over, without its last day: read as not in labour."
+        )
+    elif known is not None and known < ended:
+        found.statements.append(Statement("labour", True, known, source, about=onset))
+    last = max((d for d in (ended, known) if d is not None), default=None)
+    found.statements.append(Statement("labour", False, last, source, about=onset or ended))
 
 
 def read_procedure(resource: Mapping[str, Any], source: str, context: Context) -> Found:
@@ -190,6 +215,13 @@ def _regimen(
     dose = next((mapping(d.get("doseQuantity")) for d in items(dosage.get("doseAndRate"))), {})
     if drug not in INSULIN_FORMULATIONS:
         mg = _amount(dose, "drug_mg", source, found) if dose else float("nan")
+        if not dose:
+            found.warn(
+                source,
+                "dose-unknown",
+                f"{drug} without a dose: the treatment is kept, but its dose is unknown and its effect is not "
+                "modelled. Send dosage.doseAndRate.doseQuantity.",
+            )
         found.row("medication", start, source, drug=drug, dose_mg=mg, per_day=per_day, end_local=end)
         return
     found.row(
@@ -260,7 +292,7 @@ def read_report(resource: Mapping[str, Any], source: str, context: Context) -> F
 def _only_code(concept: Any, readers: tuple[str, ...], what: str, source: str, found: Found) -> Code | None:
     codes = [c for c in codes_of(concept) if c.reader in readers]
     if not codes:
-        found.not_understood(source, f"{what} {code_label(concept)}")
+        found.not_understood(source, f"{what} {code_label(concept)}", _MAY_REFUSE)
         return None
     if len(codes) > 1:
         found.warn(source, "several-codes", f"the {what} means several things; read as {codes[0].concept}.")

@@ -50,9 +50,6 @@ class Found:
     def reject(self, source: str, why: RowRejected) -> None:
         self.issues.append(RecordIssue(source, why.code, str(why)))
 
-    def not_understood(self, source: str, what: str) -> None:
-        self.issues.append(
-            RecordIssue(
-                source, "not-understood", f"{what} is not understood. It was not used.", "not-understood"
-            )
-        )
+    def not_understood(self, source: str, what: str, hint: str = "") -> None:
+        message = f"{what} is not understood. It was not used. {hint}".rstrip()
+        self.issues.append(RecordIssue(source, "not-understood", message, "not-understood"))

@@ -13,6 +13,7 @@ from twin.fhir.codes import Code
 from twin.fhir.context import Context, Found
 from twin.fhir.elements import any_date, codes_of, codings, items, known_on, mapping, number, own_extension
 from twin.record import PreviousBirth, Statement
+from twin.record.scope import REVIEWED_ON, reviewed_on
 from twin.timeline import DatingStatement
 
 Exact = Callable[[Mapping[str, Any], Code, str, Found], float]
@@ -224,6 +225,13 @@ def site_policy(
         policy = None
     if not isinstance(policy, dict):
         raise RowRejected("no-value", "the site policy is not a JSON object. Row not used.")
+    if REVIEWED_ON in policy and reviewed_on(policy) is None:
+        found.warn(
+            source,
+            "bad-review-date",
+            f"{REVIEWED_ON} of the site policy is not a date YYYY-MM-DD. It was not used: values in the overt "
+            "range count as not reviewed. Send the day of the review.",
+        )
     return Statement("site_policy", policy, known_on(part), source)
 
 

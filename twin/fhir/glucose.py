@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -27,6 +28,7 @@ from twin.timeline import Instant
 
 #: what "HI" and "LO" say whatever the device: every meter and sensor reads at least from 40 to 400 mg/dL
 HIGH_MG_DL, LOW_MG_DL = 400.0, 40.0
+_LONGEST_PERIOD_MS = 86_400_000.0  # one day: no meter or sensor samples more slowly
 _WORDS = {"HI": "high", "HIGH": "high", "LO": "low", "LOW": "low"}
 _COMPARATORS = {"<": "low", "<=": "low", ">": "high", ">=": "high"}
 #: text that says a plain glucose code was a loaded sample: reason to set it aside, never to use it as one
@@ -172,15 +174,25 @@ def read_sampled_data(
 ) -> None:
     """A train of samples: origin + sample * factor at start + i * period; E is missing, L and U censored.
 
-    Raises : RowRejected "sampled-data" when a needed element is missing or several dimensions interleave.
+    All samples or none: a train with one that cannot be read is not trusted.
+    Raises : RowRejected "sampled-data" when a needed element is missing or wrong, a sample is not a number, or
+        several dimensions interleave.
     """
     data = mapping(part.get("valueSampledData"))
     start = mapping(part.get("effectivePeriod")).get("start")
     at = timeline.parse_instant(start, context.zone)
     period, text = data.get("period"), data.get("data")
-    if data.get("dimensions") != 1 or not isinstance(text, str) or not isinstance(period, int | float):
+    if data.get("dimensions") != 1 or not isinstance(text, str):
+        raise RowRejected("sampled-data", "the sample train lacks data or has dimensions. Row not used.")
+    if (
+        isinstance(period, bool)
+        or not isinstance(period, int | float)
+        or not 0 < period <= _LONGEST_PERIOD_MS
+    ):
         raise RowRejected(
-            "sampled-data", "the sample train lacks data, period or has dimensions. Row not used."
+            "sampled-data",
+            "the time between samples (period) is missing or not between 0 and one day, so the samples have no "
+            "time. Row not used. Send the period in milliseconds.",
         )
     origin = mapping(data.get("origin"))
     unit = unit_of(origin)
@@ -188,6 +200,7 @@ def read_sampled_data(
     factor = number(data.get("factor", 1))
     convert_quantity({"value": 0} | {k: origin[k] for k in ("code", "system", "unit") if k in origin}, code)
     missing = 0
+    samples: list[tuple[int, float, str]] = []
     for i, token in enumerate(text.split()):
         censor, raw = "", 0.0
         if token == "E":
@@ -204,8 +217,14 @@ def read_sampled_data(
             try:
                 raw = float(token)
             except ValueError:
-                raise RowRejected("sampled-data", "the sample train holds a word. Row not used.") from None
-        value = units.convert(offset + raw * factor, unit, code.quantity)
+                raw = float("nan")
+            if not math.isfinite(raw):
+                raise RowRejected(
+                    "sampled-data",
+                    f"sample {i} of the train is neither a number nor E, L or U. None of its samples was used.",
+                )
+        samples.append((i, units.convert(offset + raw * factor, unit, code.quantity), censor))
+    for i, value, censor in samples:
         found.row(
             "glucose",
             _later(at, timedelta(milliseconds=float(period) * i)),

@@ -58,18 +58,23 @@ def raw_alerts(
     """Readings below `alert_low_mg_dl` or at or above `alert_high_mg_dl` in the last `alert_window_hours`.
 
     Returns : newest first, JSON-ready: `level` ("low" | "high"), `value_mg_dl`, `censor`, `kind`, `time`
-        (local ISO, of the worst value), `start`, `end`, `readings`, `source`. A value a device reported as
-        below or above its measuring range always counts. CGM values of one excursion are one entry with
+        (local ISO, of the worst value), `start`, `end`, `readings`, `source`. A value known only to lie below
+        or above a bound counts when the bound itself says enough: "< 40" is low, "< 180" says nothing, "> 400"
+        is high, "> 180" says nothing. CGM values of one excursion are one entry with
         its worst value and the number of readings; every other reading is an entry of its own.
     """
     rows = _before(record.glucose, now_local)
     rows = rows[rows["time_local"] > now_local - pd.Timedelta(hours=settings.alert_window_hours)]
     entries: list[dict[str, Any]] = []
     for level in ("low", "high"):
+        value, censor = rows["value_mg_dl"], rows["censor"]
         if level == "low":
-            hit = (rows["value_mg_dl"] < settings.alert_low_mg_dl) | (rows["censor"] == "low")
+            below = (value < settings.alert_low_mg_dl) | (
+                (censor == "low") & (value == settings.alert_low_mg_dl)
+            )
+            hit = below & (censor != "high")
         else:
-            hit = (rows["value_mg_dl"] >= settings.alert_high_mg_dl) | (rows["censor"] == "high")
+            hit = (value >= settings.alert_high_mg_dl) & (censor != "low")
         cgm = rows["kind"] == "cgm"
         entries += [_alert(rows.iloc[i : i + 1], level) for i in np.flatnonzero(hit & ~cgm)]
         for _, device in rows[cgm].groupby("device"):

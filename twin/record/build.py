@@ -103,8 +103,8 @@ def _facts_without_history(record: PatientRecord, day: date) -> PregnancyFacts:
     """Fields no statement speaks of, without what their own date shows to be later than `day`."""
     facts, blank = record.facts, PregnancyFacts()
     spoken = {s.name for s in record.history}
-    if any(s.name == "gdm" and s.about is not None for s in record.history):
-        spoken.add("previous_gdm")  # an onset before this pregnancy is read as history
+    if any(s.name == "gdm" and (s.about or s.known_on) is not None for s in record.history):
+        spoken.add("previous_gdm")  # one dated before this pregnancy is read as history
     changes: dict[str, Any] = {name: getattr(blank, name) for name in spoken if name != "dating"}
     if "dating" in spoken or facts.dating_method == "biometry":
         changes |= {name: getattr(blank, name) for name in DATING_FIELDS}

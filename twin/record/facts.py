@@ -15,9 +15,10 @@ from twin.timeline import DatingStatement, choose_dating
 LIST_FIELDS = ("previous_births", "hba1c_percent", "steroid_courses", "oral_steroids", "acute_illness")
 #: fields set by a "dating" statement
 DATING_FIELDS = ("lmp_equivalent", "dating_method", "dating_sd_days")
-#: a condition of these that began before this pregnancy belongs to an earlier one
+#: a condition of these that began, ended or was known before this pregnancy belongs to an earlier one
 _THIS_PREGNANCY = (
     "gdm",
+    "fetal_number",
     "fetal_anomaly",
     "hydrops",
     "fetal_death",
@@ -94,8 +95,8 @@ def _dated(facts: PregnancyFacts, dating: list[DatingStatement], issues: list[Re
 
 
 def _of_this_pregnancy(s: Statement, lmp: date | None, issues: list[RecordIssue]) -> Statement | None:
-    onset = s.about
-    if s.name not in _THIS_PREGNANCY or lmp is None or onset is None or onset >= lmp or s.value is False:
+    first = s.about or s.known_on
+    if s.name not in _THIS_PREGNANCY or lmp is None or first is None or first >= lmp or s.value is False:
         return s
     if s.name == "gdm":
         return replace(s, name="previous_gdm")
@@ -103,7 +104,7 @@ def _of_this_pregnancy(s: Statement, lmp: date | None, issues: list[RecordIssue]
         RecordIssue(
             s.source,
             "earlier-pregnancy",
-            f"{s.name.replace('_', ' ')} began before this pregnancy (gestational day {(onset - lmp).days}). "
+            f"{s.name.replace('_', ' ')} is dated before this pregnancy (gestational day {(first - lmp).days}). "
             "It was not used.",
             "warning",
         )
@@ -149,7 +150,7 @@ def _report_conflict(name: str, group: list[Statement], issues: list[RecordIssue
         return
     ruling = group[-1]
     for other in group[:-1]:
-        if other.value != ruling.value:
+        if other.value != ruling.value and other.source != ruling.source:
             issues.append(
                 RecordIssue(
                     other.source,

@@ -103,9 +103,23 @@ def test_an_alert_carries_time_value_kind_and_source():
     }
 
 
-def test_values_beyond_the_device_range_always_count():
-    rows = [meter("2026-11-12T08:00", 60.0, censor="low"), meter("2026-11-12T09:00", 180.0, censor="high")]
-    assert [a["level"] for a in raw_alerts(woman(rows), NOW, SITE)] == ["high", "low"]
+@pytest.mark.parametrize(
+    ("bound", "censor", "level"),
+    [
+        (40.0, "low", "low"),
+        (54.0, "low", "low"),  # below 54 is below 54
+        (60.0, "low", None),
+        (180.0, "low", None),
+        (300.0, "low", None),  # "< 300" is not a value of 300
+        (400.0, "high", "high"),
+        (200.0, "high", "high"),
+        (180.0, "high", None),
+        (45.0, "high", None),
+    ],
+)
+def test_a_bound_counts_when_it_says_enough(bound, censor, level):
+    alerts = raw_alerts(woman([meter("2026-11-12T08:00", bound, censor=censor)]), NOW, SITE)
+    assert [a["level"] for a in alerts] == ([level] if level else [])
 
 
 def test_one_sensor_excursion_is_one_alert_with_its_worst_value():

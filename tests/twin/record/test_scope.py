@@ -194,3 +194,60 @@ def test_unknown_covariates_are_said_and_withhold_nothing(make):
 
 def test_the_gate_does_not_need_a_reading(make):
     assert gate(make(maternal_age_y=31.0, lmp_equivalent=date(2026, 1, 1))).status == "full"
+
+
+@pytest.mark.parametrize("written", ["yes", None, True, 20261231, "2026-13-40", ""])
+def test_a_review_date_that_is_no_date_reviews_nothing_and_says_so(make, written):
+    rows = {"glucose": [lab(170, 126.0, relation="fasting")]}
+    verdict = gate(make(rows, site_policy={"overt_values_reviewed_on": written}))
+    assert verdict.reasons == ["overt-fasting-glucose"]
+    assert "is not a date" in verdict.messages["overt-fasting-glucose"]
+    high = make(hba1c_percent=((on(80), 6.5),), site_policy={"overt_values_reviewed_on": written})
+    assert gate(high).reasons == ["overt-hba1c"]
+
+
+def test_an_ultrasound_edd_without_any_date_counts_as_late_unless_an_early_scan_is_there(make):
+    said = (Statement("dating", DatingStatement(LMP, "ultrasound", True, None, source="x")),)
+    verdict = gate(make(statements=said))
+    assert (verdict.status, verdict.reasons) == ("partial", ["dated-by-late-biometry"])
+    assert gate(make({"biometry": [scan(190, value=240.0)]}, said)).status == "partial"
+    assert gate(make({"biometry": [scan(150, value=190.0)]}, said)).status == "full"
+    dated = Statement("dating", DatingStatement(LMP, "ultrasound", True, on(90), source="y"), on(90))
+    assert gate(make(statements=(*said, dated))).status == "full"
+
+
+def test_small_by_the_weight_computed_from_the_newest_scan(make):
+    """10th centile of weight at 30+0: 1337 g. The estimator is handed in; here it returns what a test needs."""
+    rows = [scan(196, "ac_mm", 240.0), scan(210, "ac_mm", 260.0), scan(210, "fl_mm", 55.0)]
+    record = make({"biometry": rows})
+
+    def weighing(grams):
+        return scope_gate(record, 211.0, SITE, efw=lambda rows: grams if len(rows) == 2 else None)
+
+    assert gate(record, 211.0).status == "full"
+    small = weighing(1330.0)
+    assert (small.reasons, small.withheld) == (["small-fetus"], ["lower_glucose_optimisation"])
+    assert small.sga_first and "estimated from the newest scan" in small.messages["small-fetus"]
+    assert weighing(1345.0).status == "full" and weighing(None).status == "full"
+
+
+def test_before_20_weeks_no_weight_is_computed(make):
+    early = make({"biometry": [scan(130, "ac_mm", 130.0)]})
+    assert scope_gate(early, 211.0, SITE, efw=lambda rows: 1.0).status == "full"
+
+
+def test_a_condition_without_a_date_refuses_and_says_that_it_may_be_old(make):
+    undated = gate(make(statements=(Statement("fetal_death", True, None, "c"),)))
+    assert undated.reasons == ["fetal-death"]
+    assert "perhaps of an earlier pregnancy" in undated.messages["fetal-death"]
+    dated = gate(make(statements=(Statement("fetal_death", True, on(150), "c", on(150)),)))
+    assert dated.messages["fetal-death"] == "out of scope: fetal death"
+
+
+@pytest.mark.parametrize("name", ["fetal_death", "fetal_anomaly", "hydrops", "labour"])
+def test_a_condition_known_before_this_pregnancy_is_of_an_earlier_one(make, name):
+    said = DatingStatement(LMP, "edd", True, on(60), source="e")
+    old = Statement(name, True, on(-300), "c")
+    record = make(statements=(Statement("dating", said, on(60)), old))
+    assert gate(record).status == "full"
+    assert [i.code for i in record.issues] == ["earlier-pregnancy"]
