@@ -138,12 +138,16 @@ def _report(results: list[tuple[str, Any]], site: Any) -> dict[str, Any]:
             issue = {"source": name, "code": result.code, "message": str(result), "severity": "rejected"}
             files.append({"path": name, "entries": 0, "usable": False, "issues": [issue]})
             continue
+        issues = [_issue(i) for i in result.issues]
+        if not (result.records or issues or any(result.quarantined.values())):
+            message = f"nothing usable in {result.entries} entries: no reading, scan or statement of a woman."
+            issues = [{"source": name, "code": "nothing-usable", "message": message, "severity": "rejected"}]
         files.append(
             {
                 "path": name,
                 "entries": result.entries,
                 "usable": bool(result.records),
-                "issues": [_issue(i) for i in result.issues],
+                "issues": issues,
             }
         )
         patients += [_patient(r, site) for r in result.records]
@@ -182,7 +186,7 @@ def _patient(record: PatientRecord, site: Any) -> dict[str, Any]:
     day = None
     if newest is not None and facts.lmp_equivalent is not None:
         day = gestational_day(newest, facts.lmp_equivalent)
-    scope = scope_gate(record, day, site)
+    scope = scope_gate(record, day, site, efw=_efw_of_scan)
     kinds = record.glucose["kind"].value_counts()
     return {
         "patient": record.pseudonym,
@@ -204,6 +208,19 @@ def _patient(record: PatientRecord, site: Any) -> dict[str, Any]:
     }
 
 
+def _efw_of_scan(rows: Any) -> float | None:
+    from twin.encode import efw_of_scan  # imported only for a woman whose scans are judged
+
+    return efw_of_scan(rows)
+
+
+def _plain(text: str) -> str:
+    """Text of a record for the console: no markup is read from it, and every character can be printed."""
+    from rich.markup import escape
+
+    return escape(text.encode("utf-8", "backslashreplace").decode())
+
+
 def _show(report: dict[str, Any]) -> None:
     from rich.console import Console
 
@@ -211,18 +228,17 @@ def _show(report: dict[str, Any]) -> None:
     for patient in report["patients"]:
         _show_patient(console, patient)
     for who in report["quarantined"]:
-        console.print(f"\n[bold red]{who['patient']}: nothing usable[/]")
+        console.print(f"\n[bold red]{_plain(who['patient'])}: nothing usable[/]")
         _show_issues(console, who["issues"])
     for file in report["files"]:
         if file["issues"]:
-            console.print(f"\n[bold]{file['path']}[/]: not attributed to a patient")
+            console.print(f"\n[bold]{_plain(file['path'])}[/]: not attributed to a patient")
             _show_issues(console, file["issues"])
     used, rejected = len(report["patients"]), len(report["quarantined"])
     console.print(f"\n{used} patient(s) usable, {rejected} left out.")
 
 
 def _show_patient(console: Any, patient: dict[str, Any]) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     dating, scope = patient["dating"], patient["scope"]
@@ -230,7 +246,7 @@ def _show_patient(console: Any, patient: dict[str, Any]) -> None:
     sd = f" +- {dating['sd_days']:.0f} days" if dating["sd_days"] is not None else ""
     table = Table(
         show_edge=False,
-        title=f"{patient['patient']}: dated by {dating['method']}{sd}{at}",
+        title=f"{_plain(patient['patient'])}: dated by {dating['method']}{sd}{at}",
         title_justify="left",
         min_width=60,
     )
@@ -249,15 +265,14 @@ def _show_patient(console: Any, patient: dict[str, Any]) -> None:
     colour = {"full": "green", "partial": "yellow", "refused": "red"}[scope["status"]]
     console.print(f"scope: [{colour}]{scope['status']}[/]")
     for message in scope["messages"].values():
-        console.print(f"  {escape(message)}")
+        console.print(f"  {_plain(message)}")
     if scope["withheld"]:
-        console.print(f"  withheld: {escape(', '.join(scope['withheld']))}")
+        console.print(f"  withheld: {_plain(', '.join(scope['withheld']))}")
     _show_issues(console, patient["issues"])
 
 
 def _show_issues(console: Any, issues: list[dict[str, str]]) -> None:
     """Rejected rows first, each with place and reason; many of one kind are counted after the first ones."""
-    from rich.markup import escape
     from rich.padding import Padding
 
     for severity, title in (
@@ -272,7 +287,7 @@ def _show_issues(console: Any, issues: list[dict[str, str]]) -> None:
         for issue in group:
             shown[issue["code"]] += 1
             if shown[issue["code"]] <= _SHOWN_ISSUES:
-                text = f"[bold]{escape(issue['source'])}[/] {issue['code']}: {escape(issue['message'])}"
+                text = f"[bold]{_plain(issue['source'])}[/] {issue['code']}: {_plain(issue['message'])}"
                 console.print(Padding(text, (0, 0, 0, 2)))
         for code, count in shown.items():
             if count > _SHOWN_ISSUES:

@@ -7,6 +7,24 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from twin.errors import UnusableInput
+from twin.timeline import site_zone
+
+#: numbers a setting may have: what a record may hold at all (record/plausibility.toml), so that a wrong unit or
+#: sign is found; the window is at least an hour, at most a year
+_GLUCOSE = (20.0, 700.0)
+_RANGES = {
+    "fasting_target_mg_dl": _GLUCOSE,
+    "one_hour_target_mg_dl": _GLUCOSE,
+    "two_hour_target_mg_dl": _GLUCOSE,
+    "range_low_mg_dl": _GLUCOSE,
+    "range_high_mg_dl": _GLUCOSE,
+    "alert_low_mg_dl": _GLUCOSE,
+    "alert_high_mg_dl": _GLUCOSE,
+    "alert_window_hours": (1.0, 8760.0),
+    "overt_fasting_mg_dl": _GLUCOSE,
+    "overt_hba1c_percent": (3.0, 20.0),
+    "overt_random_mg_dl": _GLUCOSE,
+}
 
 
 @dataclass(frozen=True)
@@ -30,9 +48,10 @@ class SiteSettings:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> SiteSettings:
-        """Read a flat TOML file; an unknown name is an error, never ignored.
+        """Read a flat TOML file; an unknown name, a wrong type or an implausible value is an error, never ignored.
 
-        Raises : UnusableInput, naming the unknown settings and those that exist.
+        Raises : UnusableInput "unknown-setting", naming the settings that exist; "bad-setting", naming the
+            setting, its value and what was expected; "unknown-time-zone".
         """
         table = tomllib.loads(Path(path).read_text())
         known = {f.name for f in fields(cls)}
@@ -43,4 +62,39 @@ class SiteSettings:
                 f"site settings {unknown} are not known; expected any of {sorted(known)}. "
                 "No setting was applied. Correct the names in the settings file.",
             )
-        return replace(cls(), **table)
+        for name, value in table.items():
+            _check(name, value)
+        return _ordered(replace(cls(), **table))
+
+
+def _check(name: str, value: object) -> None:
+    """Type and range of one setting; the names of growth standards are checked where they are used."""
+    if name not in _RANGES:
+        if not isinstance(value, str) or not value:
+            raise _bad(f"{name} = {value!r} is not a text", "a text in quotes")
+        if name == "time_zone":
+            try:
+                site_zone(value)
+            except OSError:  # a folder of the zone database, such as "Europe"
+                raise _bad(f"{name} = {value!r} is not a time zone", "a name like 'Europe/Berlin'") from None
+        return
+    low, high = _RANGES[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _bad(
+            f"{name} = {value!r} is not a number", f"a number from {low:g} to {high:g}, without quotes"
+        )
+    if not low <= value <= high:
+        raise _bad(f"{name} = {value:g} is not plausible", f"a number from {low:g} to {high:g}")
+
+
+def _ordered(settings: SiteSettings) -> SiteSettings:
+    for low, high in (("range_low_mg_dl", "range_high_mg_dl"), ("alert_low_mg_dl", "alert_high_mg_dl")):
+        if getattr(settings, low) >= getattr(settings, high):
+            raise _bad(f"{low} is not below {high}", "the lower limit below the upper one")
+    return settings
+
+
+def _bad(what: str, expected: str) -> UnusableInput:
+    return UnusableInput(
+        "bad-setting", f"{what}; expected {expected}. No setting was applied. Correct the settings file."
+    )

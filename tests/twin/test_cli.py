@@ -139,3 +139,58 @@ def test_help_imports_nothing_heavy():
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def bundle_of(*resources):
+    entries = [{"resource": r} for r in resources]
+    return {"resourceType": "Bundle", "type": "collection", "entry": entries}
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", '{"resourceType":"Patient","id":"p"}', json.dumps(bundle_of()), "[[]]"]
+)
+def test_nothing_usable_has_a_reason(tmp_path, content):
+    (tmp_path / "x.json").write_text(content)
+    code, found = report(tmp_path / "x.json")
+    assert code == 1 and not found["patients"]
+    assert all(i["message"] for i in found["files"][0]["issues"]) and found["files"][0]["issues"]
+
+
+@pytest.mark.parametrize("name", ["[/oops]", "[bold]x[/bold]", "\ud800x", "sim[1]"])
+def test_text_of_a_record_is_never_markup_and_can_always_be_printed(tmp_path, name):
+    bundle = json.loads((DATA / "faulty_bundle.json").read_text())
+    for e in bundle["entry"]:
+        if e["resource"]["resourceType"] == "Patient":
+            e["resource"]["identifier"] = [{"system": "urn:gdm-twin:pseudonym", "value": name}]
+        if e["resource"]["resourceType"] == "Observation":
+            e["resource"]["code"]["coding"].insert(0, {"system": "urn:x", "code": name})
+    bundle["entry"].append({"resource": {"resourceType": name, "subject": {"reference": f"Patient/{name}"}}})
+    path = tmp_path / "[bold]x.json"
+    path.write_text(json.dumps(bundle))
+    result = run(path)
+    assert result.exit_code in (0, 1, 3) and not isinstance(result.exception, Exception), result.exception
+
+
+def test_a_fetus_small_by_computed_weight_is_small(tmp_path):
+    """HC 260, AC 242 mm (10th centile at 30+0: 238), FL 46 mm: Hadlock gives about 1180 g (10th: 1337 g)."""
+    mother = {"reference": "Patient/m"}
+
+    def seen(code, day, **value):
+        coding = {"coding": [{"system": "http://loinc.org", "code": code}]}
+        return {"resourceType": "Observation", "status": "final", "subject": mother, "code": coding} | {
+            "effectiveDateTime": day,
+            **value,
+        }
+
+    def mm(value):
+        return {"valueQuantity": {"value": value, "code": "mm", "system": "http://unitsofmeasure.org"}}
+
+    resources = [
+        {"resourceType": "Patient", "id": "m", "birthDate": "1994-01-01"},
+        seen("11778-8", "2026-05-20", valueDateTime="2026-12-07"),
+        *(seen(c, "2026-09-28", **mm(v)) for c, v in (("11984-2", 260), ("11979-2", 242), ("11963-6", 46))),
+    ]
+    (tmp_path / "x.json").write_text(json.dumps(bundle_of(*resources)))
+    _, found = report(tmp_path / "x.json")
+    assert "small-fetus" in found["patients"][0]["scope"]["reasons"]
+    assert found["patients"][0]["scope"]["withheld"] == ["lower_glucose_optimisation"]

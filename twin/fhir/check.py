@@ -26,6 +26,7 @@ READ_TYPES = (
 )
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?\Z")
 _ID = re.compile(r"[A-Za-z0-9\-.:/#]{1,200}\Z")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _ID_KEYS = frozenset({"id", "reference", "fullUrl", "versionId"})
 _MAX_SHAPES = 4096
 _known_shapes: set[object] = set()
@@ -93,6 +94,10 @@ def _shape(value: Any, key: str) -> object:
     if isinstance(value, list):
         return ("[]", *(_shape(v, key) for v in value))
     if isinstance(value, str):
+        if _LONE_SURROGATE.search(value):
+            raise RowRejected(
+                "invalid-resource", "a text is not valid Unicode (half a character). Entry not used."
+            )
         if _INSTANT.match(value) and _is_moment(value):
             return "<instant>"
         return "<id>" if key in _ID_KEYS and _ID.match(value) else value

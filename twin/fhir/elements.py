@@ -63,7 +63,7 @@ def code_label(concept: Any) -> str:
         system, code = c.get("system"), c.get("code")
         if isinstance(code, str):
             name = str(system).rsplit("/", 1)[-1] if isinstance(system, str) else "no system"
-            return f"{name}|{code}"[:80]
+            return f"{name}|{code}"[:80].encode("utf-8", "replace").decode()
     return "no code"
 
 

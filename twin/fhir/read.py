@@ -20,7 +20,7 @@ from twin.fhir.check import READ_TYPES, check_resource
 from twin.fhir.context import Context, Found
 from twin.fhir.elements import any_date, items, mapping, reference_key
 from twin.fhir.observations import read_observation
-from twin.fhir.people import People, who_is_who
+from twin.fhir.people import People, contradicted_patients, patient_key, who_is_who
 from twin.fhir.sources import Entry, read_entries
 from twin.record import PatientRecord, RecordIssue, Statement
 from twin.settings import SiteSettings
@@ -34,7 +34,13 @@ _READERS: dict[str, Callable[[Mapping[str, Any], str, Context], Found]] = {
     "Observation": read_observation,
     "Procedure": clinical.read_procedure,
 }
+_LONGEST_ID = 64  # characters of a FHIR id, which a version is
 _CONTEXT_TYPES = ("Device", "Medication", "Patient", "RelatedPerson", "Specimen")
+
+_TWO_WOMEN = (
+    "two Patient resources share this id but differ in date of birth or identifier: two women, or one with a "
+    "mistake. It cannot be told whose this is. Entry not used. Correct the Patient, or read the files one by one."
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def read_source(source: str | Path | Mapping[str, Any], settings: SiteSettings |
     for entry in entries:
         _read_entry(entry, people, shared, settings, women, issues, context_sources)
     for child, mother in people.mother_of.items():
-        if child in people.patients:
+        if child in people.patients and not people.contradicted & {child, mother}:
             gathered = women.setdefault(mother, _Gathered())
             _newborn(people.patients[child], people.source.get(child, ""), gathered.newborn)
     records: list[PatientRecord] = []
@@ -132,7 +138,11 @@ def read_source(source: str | Path | Mapping[str, Any], settings: SiteSettings |
 
 
 def _newest_versions(entries: list[Entry], issues: list[RecordIssue]) -> list[Entry]:
-    """One entry per resource id: the highest version, else the last updated, else the last one sent."""
+    """One entry per resource id: the highest version, else the last updated, else the last one sent.
+
+    Patients of different women under one id are all kept: none of them replaces the other.
+    """
+    contradicted = contradicted_patients(entries)
     newest: dict[tuple[str, str], tuple[tuple[int, str, int], int]] = {}
     for i, e in enumerate(entries):
         identity = e.resource.get("id")
@@ -140,7 +150,8 @@ def _newest_versions(entries: list[Entry], issues: list[RecordIssue]) -> list[En
             continue
         meta = mapping(e.resource.get("meta"))
         version, updated = str(meta.get("versionId", "")), str(meta.get("lastUpdated", ""))
-        rank = (int(version) if version.isascii() and version.isdigit() else 0, updated, i)
+        numbered = version.isascii() and version.isdigit() and len(version) <= _LONGEST_ID
+        rank = (int(version) if numbered else 0, updated, i)
         key = (e.resource["resourceType"], identity)
         if key not in newest or rank > newest[key][0]:
             newest[key] = (rank, i)
@@ -148,7 +159,8 @@ def _newest_versions(entries: list[Entry], issues: list[RecordIssue]) -> list[En
     kept = []
     for i, e in enumerate(entries):
         identity = e.resource.get("id")
-        if isinstance(identity, str) and identity and i not in keep:
+        two_women = e.resource["resourceType"] == "Patient" and patient_key(e) in contradicted
+        if isinstance(identity, str) and identity and i not in keep and not two_women:
             ruling = entries[newest[(e.resource["resourceType"], identity)][1]].source
             issues.append(
                 RecordIssue(
@@ -190,6 +202,11 @@ def _read_entry(
     gathered = women.setdefault(mother, _Gathered()) if attributed else None
     found = Found()
     try:
+        if kind == "Patient" and people.contradicted & {patient_key(entry)}:
+            gathered = women.setdefault(patient_key(entry), _Gathered())
+            raise RowRejected("two-women-one-id", _TWO_WOMEN)
+        if people.contradicted & {subject, mother}:
+            raise RowRejected("two-women-one-id", _TWO_WOMEN)
         if kind not in READ_TYPES:
             found.not_understood(entry.source, f"resource type {kind[:40]!r}")
         else:
@@ -197,7 +214,7 @@ def _read_entry(
             if kind in _CONTEXT_TYPES:
                 context_sources.add(entry.source)
                 if kind == "Patient" and not _is_child_or_alias(entry, people):
-                    women.setdefault(_patient_key(entry), _Gathered())
+                    women.setdefault(patient_key(entry), _Gathered())
             elif gathered is None:
                 raise RowRejected(
                     "no-subject",
@@ -227,13 +244,8 @@ def _read_entry(
     gathered.digests.append(_digest(resource))
 
 
-def _patient_key(entry: Entry) -> str:
-    identity = entry.resource.get("id")
-    return f"Patient/{identity}" if isinstance(identity, str) and identity else entry.full_url
-
-
 def _is_child_or_alias(entry: Entry, people: People) -> bool:
-    key = _patient_key(entry)
+    key = patient_key(entry)
     return not key or key in people.mother_of or people.canonical(key) != key
 
 

@@ -6,7 +6,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ _SUFFIXES = (".json", ".ndjson", ".jsonl", ".json.gz", ".ndjson.gz", ".jsonl.gz"
 
 @dataclass(frozen=True)
 class Entry:
-    """One resource and where it stood: "Bundle.entry[3]", "file.ndjson:12"."""
+    """One resource and where it stood: "Bundle.entry[3]", "file.ndjson:12"; in a folder also the file."""
 
     resource: dict[str, Any]
     source: str
     full_url: str = ""
+    file: str = ""
 
 
 def read_entries(source: str | Path | Mapping[str, Any]) -> Iterator[Entry | RecordIssue]:
@@ -58,7 +59,8 @@ def _folder(folder: Path) -> Iterator[Entry | RecordIssue]:
     for file in files:
         name = file.relative_to(folder).as_posix()
         try:
-            yield from _file(file, name)
+            for item in _file(file, name):
+                yield replace(item, file=name) if isinstance(item, Entry) else item
         except UnusableInput as why:
             yield RecordIssue(name, why.code, str(why))
 
@@ -140,6 +142,12 @@ def _lines(text: str, file_name: str, name: str) -> Iterator[Entry | RecordIssue
 
 def _document(document: Any, name: str) -> Iterator[Entry | RecordIssue]:
     label = f"{name}#" if name else ""
+    if document == []:
+        raise UnusableInput(
+            "empty-list",
+            f"the document {name or 'given'} is an empty list: it holds no FHIR resource. Nothing was read. "
+            "Give a FHIR R4 Bundle or resource.",
+        )
     if isinstance(document, list):
         for i, item in enumerate(document):
             if isinstance(item, dict) and isinstance(item.get("resourceType"), str):

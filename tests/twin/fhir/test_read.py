@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import json
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from twin.errors import UnusableInput
 from twin.fhir import read_bundle, read_source
+from twin.record import as_of
 from twin.settings import SiteSettings
 
 _spec = importlib.util.spec_from_file_location("fhir_rows", Path(__file__).with_name("conftest.py"))
@@ -288,6 +290,30 @@ def test_sampled_data():
     assert [i.code for i in record.issues] == ["missing-samples"]
 
 
+def train(**change):
+    data = {"origin": quantity(0, "mg/dL"), "period": 300000, "dimensions": 1, "data": "100 110 120"}
+    period = {"start": "2026-09-14T08:00:00+02:00"}
+    return observation("99504-3", None, effectivePeriod=period, valueSampledData=data | change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": "100 110 nan 120 130"},
+        {"data": "100 110 inf"},
+        {"data": "100 x 110"},
+        {"period": 0},
+        {"period": -300000},
+        {"period": 10**12},
+    ],
+)
+def test_sampled_data_is_used_whole_or_not_at_all(change):
+    record = one(train(**change), observation("41653-7", **SMBG))
+    assert record.glucose["kind"].tolist() == ["smbg"]
+    assert only_issue(record).code == "sampled-data"
+    assert len(one(train()).glucose) == 3
+
+
 def scan(code, value, label=None, **more):
     out = observation(code, "2026-09-10", valueQuantity=quantity(value, "mm"), **more)
     if label is not None:
@@ -311,6 +337,40 @@ def test_two_labels_are_two_fetuses_even_if_nobody_says_so():
     record = one(scan("11984-2", 255, "A"), scan("11984-2", 250, "B"), scan("11979-2", 240))
     assert record.facts.fetal_number == 2
     assert {i.code for i in record.issues} == {"plurality-inferred", "other-fetus", "unlabelled-fetus"}
+
+
+def test_the_larger_of_stated_and_seen_is_the_number_of_fetuses():
+    singleton = observation("11878-6", "2026-05-20", valueInteger=1)
+    record = one(singleton, scan("11984-2", 255, "1"), scan("11984-2", 250, "2"))
+    assert record.facts.fetal_number == 2
+    assert {i.code for i in record.issues} == {"plurality-contradicted", "other-fetus"}
+
+
+def test_an_undated_twin_pregnancy_is_not_older_than_a_dated_number():
+    singleton = observation("11878-6", "2026-05-20", valueInteger=1)
+    twins = condition("http://snomed.info/sct", "65147003")
+    assert one(singleton, twins).facts.fetal_number == 2
+    earlier = twins | {"recordedDate": "2021-03-01"}
+    assert one(singleton, earlier).facts.fetal_number == 1
+    assert one(earlier).facts.fetal_number is None
+
+
+def test_a_linked_child_of_an_earlier_pregnancy_is_not_a_second_fetus():
+    link = [{"other": {"reference": "Patient/m1"}, "type": "seealso"}]
+    sister = child(link=link) | {"id": "c0", "birthDate": "2022-01-05"}
+    singleton = observation("11878-6", "2026-05-20", valueInteger=1)
+    (record,) = read_bundle(bundle(patient(), child(link=link), sister, edd(), singleton))
+    assert record.facts.fetal_number == 1
+
+
+def test_two_values_of_one_measurement_on_one_day_may_be_two_fetuses():
+    record = one(scan("11820-8", 75), scan("11820-8", 68))
+    assert len(record.biometry) == 2
+    (issue,) = record.issues
+    assert (issue.source, issue.code) == ("Bundle.entry[3]", "may-be-second-fetus")
+    assert "68 and 75" in issue.message
+    assert one(scan("11820-8", 75, "1"), scan("11820-8", 68, "1")).issues == ()
+    assert one(scan("11820-8", 75), scan("11984-2", 268)).issues == ()
 
 
 def test_methods_of_measurement():
@@ -384,6 +444,14 @@ def test_metformin_regimen():
     assert (row["drug"], row["dose_mg"], row["per_day"]) == ("metformin", 850.0, 2.0)
     assert row["time_local"] == pd.Timestamp("2026-09-01")
     assert row["end_local"] == pd.Timestamp("2026-09-20T23:59:59")
+
+
+def test_a_regimen_without_a_dose_is_kept_and_said():
+    record = one(statement("A10BA02", effectivePeriod={"start": "2026-09-01"}))
+    assert record.medication["drug"].tolist() == ["metformin"]
+    assert record.medication["dose_mg"].isna().all()
+    (issue,) = record.issues
+    assert (issue.code, issue.severity) == ("dose-unknown", "warning") and "not modelled" in issue.message
 
 
 def test_insulin_regimen_is_placed_only_at_clock_times():
@@ -484,6 +552,86 @@ ICD, SCT = "http://hl7.org/fhir/sid/icd-10-cm", "http://snomed.info/sct"
 )
 def test_conditions_behind_the_scope_gate(system, code, fact, value):
     assert getattr(one(condition(system, code)).facts, fact) == value
+
+
+@pytest.mark.parametrize(
+    ("system", "code", "fact", "value"),
+    [
+        (SCT, "65147003", "fetal_number", 2),
+        (SCT, "16356006", "fetal_number", 2),
+        (ICD, "O31.10X0", "fetal_number", 2),
+        (SCT, "702709008", "fetal_anomaly", True),
+        (SCT, "276507005", "fetal_death", True),
+        (SCT, "6383007", "labour", True),
+        (ICD, "O80", "labour", True),
+        (ICD, "O62.0", "labour", True),
+        (ICD, "Z37.0", "labour", True),
+        ("http://hl7.org/fhir/sid/icd-10", "O80.0", "labour", True),
+        ("http://hl7.org/fhir/sid/icd-10", "O60.1", "labour", True),
+    ],
+)
+def test_more_conditions_behind_the_scope_gate(system, code, fact, value):
+    assert getattr(one(condition(system, code)).facts, fact) == value
+
+
+def procedure(code, **more):
+    return {
+        "resourceType": "Procedure",
+        "status": "completed",
+        "subject": MOTHER,
+        "code": {"coding": [{"system": SCT, "code": code}]},
+    } | more
+
+
+def test_procedures_behind_the_scope_gate():
+    surgery = procedure("430715008", performedDateTime="2021-02-01")
+    assert one(surgery).facts.bariatric_surgery is True
+    assert one(procedure("11466000", performedDateTime="2026-12-01")).facts.labour is True
+    earlier = one(procedure("11466000", performedDateTime="2022-01-05"))
+    assert earlier.facts.labour is None and only_warning(earlier) == "earlier-pregnancy"
+
+
+def only_warning(record):
+    (issue,) = record.issues
+    return issue.code
+
+
+@pytest.mark.parametrize("resource", [condition(SCT, "195967001"), procedure("80146002")])
+def test_a_condition_or_procedure_not_understood_may_concern_the_scope_gate(resource):
+    issue = only_issue(one(resource))
+    assert issue.code == "not-understood" and "scope gate" in issue.message
+
+
+def resolved(**more):
+    system = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+    return {"clinicalStatus": {"coding": [{"system": system, "code": "resolved"}]}} | more
+
+
+def test_labour_ends():
+    dated = {"onsetDateTime": "2026-09-10", "abatementDateTime": "2026-09-12"}
+    record = one(condition(ICD, "O60.03", **resolved(**dated)))
+    assert record.facts.labour is False and record.issues == ()
+    assert [as_of(record, date(2026, 9, d)).facts.labour for d in (9, 11, 12)] == [None, True, False]
+    assert one(condition(ICD, "O60.03", **dated)).facts.labour is False
+    undated = one(condition(ICD, "O60.03", **resolved()))
+    assert undated.facts.labour is False and only_warning(undated) == "labour-over"
+    again = condition(ICD, "O60.03", onsetDateTime="2026-10-01")
+    assert one(condition(ICD, "O60.03", **dated), again).facts.labour is True
+
+
+def test_a_fetal_death_that_ended_before_this_pregnancy_is_of_an_earlier_one():
+    old = one(condition(ICD, "O36.4XX0", **resolved(abatementDateTime="2024-02-01")))
+    assert old.facts.fetal_death is None and only_warning(old) == "earlier-pregnancy"
+    assert one(condition(ICD, "O36.4XX0", **resolved())).facts.fetal_death is True
+
+
+@pytest.mark.parametrize("written", ["yes", None, 20260901])
+def test_a_review_date_that_is_no_date_is_said(written):
+    policy = {"coding": [{"system": "urn:gdm-twin:code", "code": "site_policy"}]}
+    said = json.dumps({"overt_values_reviewed_on": written})
+    assert only_warning(one(observation("x", code=policy, valueString=said))) == "bad-review-date"
+    good = json.dumps({"overt_values_reviewed_on": "2026-09-01"})
+    assert one(observation("x", code=policy, valueString=good)).issues == ()
 
 
 def verified(code):
@@ -612,6 +760,97 @@ def test_several_women_and_replaced_patients():
     assert len(record.glucose) == 1
 
 
+def woman_file(folder, name, who, *resources):
+    (folder / name).write_text(json.dumps(bundle(who, *resources)))
+
+
+def mrn(value):
+    return {"identifier": [{"system": "urn:hospital", "value": value}]}
+
+
+@pytest.mark.parametrize(
+    "other", [patient(birth="1988-01-02"), patient() | mrn("MRN-112233"), patient(birth="1995") | mrn("X")]
+)
+def test_two_women_under_one_id_are_quarantined(tmp_path, other):
+    reading = observation("41653-7", **SMBG)
+    woman_file(tmp_path, "a.json", patient(), edd(), reading)
+    woman_file(tmp_path, "b.json", other, edd("2026-11-30"), reading)
+    third = patient("m3") | mrn("MRN-3")
+    third_reading = reading | {"subject": {"reference": "Patient/m3"}}
+    woman_file(tmp_path, "c.json", third, third_reading)
+    result = read_source(tmp_path)
+    assert [len(r.glucose) for r in result.records] == [1]
+    ((name, issues),) = result.quarantined.items()
+    assert {i.code for i in issues} == {"two-women-one-id"} and len(issues) == 6
+    assert {i.source.partition("#")[0] for i in issues} == {"a.json", "b.json"}
+    assert "1988" not in repr(issues) and "MRN" not in repr(issues) and name.startswith("p-")
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        patient(),
+        patient() | {"birthDate": "1994"},
+        {"resourceType": "Patient", "id": "m1"},
+        patient() | {"identifier": [{"system": "urn:insurance", "value": "7"}]},
+    ],
+)
+def test_one_woman_in_several_files_is_one_record(tmp_path, same):
+    woman_file(tmp_path, "a.json", patient(), edd(), observation("41653-7", **SMBG))
+    woman_file(tmp_path, "b.json", same, observation("41653-7", "2026-09-15T07:30:00Z", **SMBG))
+    (record,) = read_bundle(tmp_path)
+    assert len(record.glucose) == 2
+
+
+def test_a_later_version_in_the_same_file_may_correct_the_birth_date():
+    first = patient(birth="1949-05-17") | {"meta": {"versionId": "1"}}
+    second = patient() | {"meta": {"versionId": "2"}}
+    (record,) = read_bundle(bundle(first, second, edd(), observation("41653-7", **SMBG)))
+    assert record.facts.maternal_age_y == pytest.approx(31.7)
+    with pytest.raises(UnusableInput, match="two women"):
+        read_bundle(bundle(patient(birth="1949-05-17"), patient(), edd(), observation("41653-7", **SMBG)))
+
+
+def named(pseudonym):
+    return patient() | {"identifier": [{"system": "urn:gdm-twin:pseudonym", "value": pseudonym}]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../escaped", "/tmp/x", "..", ".hidden", "a/b", "a\\b", "", "a\n", "x" * 65, "[/oops]", "\ud800x"],
+)
+def test_a_pseudonym_that_could_not_name_a_folder_is_hashed(name):
+    (record,) = read_bundle(bundle(named(name), edd(), observation("41653-7", **SMBG)))
+    assert re.fullmatch(r"p-[0-9a-f]{16}", record.pseudonym)
+
+
+def test_a_harmless_pseudonym_is_read_back():
+    for name in ("sim-1", "A.b_c-9", "x" * 64):
+        assert read_bundle(bundle(named(name), edd(), observation("41653-7", **SMBG)))[0].pseudonym == name
+
+
+@pytest.mark.parametrize(
+    "birth", ["0000-01-01", "\u00b9\u2079\u2079\u2074-05-17", "0994-05-17", "9999-01-01"]
+)
+def test_an_impossible_birth_date_costs_only_the_age(birth):
+    record = one(observation("41653-7", **SMBG))
+    odd = read_source(bundle(patient(birth=birth), edd(), observation("41653-7", **SMBG))).records[0]
+    assert record.facts.maternal_age_y is not None and odd.facts.maternal_age_y is None
+    assert len(odd.glucose) == 1
+
+
+def test_a_version_of_thousands_of_digits_is_no_version():
+    reading = observation("41653-7", **SMBG, id="o1", meta={"versionId": "9" * 5000})
+    later = observation("41653-7", valueQuantity=quantity(89, "mg/dL"), id="o1", meta={"versionId": "2"})
+    assert one(reading, later).glucose["value_mg_dl"].tolist() == [89.0]
+
+
+def test_half_a_character_is_refused_with_its_place():
+    device = {"identifier": {"system": "urn:gdm-twin:device", "value": "\ud800x"}}
+    record = one(observation("41653-7", **SMBG, device=device), observation("99504-3", **SMBG))
+    assert record.glucose["kind"].tolist() == ["cgm"] and only_issue(record).code == "invalid-resource"
+
+
 def test_files_lines_and_folders(tmp_path, good):
     resources = [e["resource"] for e in good["entry"]]
     lines = [json.dumps(r) for r in resources]
@@ -639,6 +878,7 @@ def test_files_lines_and_folders(tmp_path, good):
         ("x.json", b"", "not-json"),
         ("x.json", b'{"a": 1}', "not-fhir"),
         ("x.json", b'{"resourceType": "Bundle"', "not-json"),
+        ("x.json", b"[]", "empty-list"),
         ("x.json", b'{"resourceType": "Bundle", "type": "collection"}', "empty-bundle"),
         ("x.json", b'{"resourceType": "Bundle", "type": "collection", "entry": []}', "nothing-usable"),
         ("x.xml", b"<Bundle xmlns='http://hl7.org/fhir'/>", "xml"),
