@@ -173,16 +173,24 @@ def _newest_versions(entries: list[Entry], issues: list[RecordIssue]) -> list[En
 
 
 def _shared_resources(entries: list[Entry], people: People) -> dict[str, Mapping[str, Any]]:
-    """Resources that others point at, by "Type/id" and by fullUrl."""
+    """Resources that others point at, by "Type/id" and by fullUrl; an invalid one serves nobody."""
     shared: dict[str, Mapping[str, Any]] = {}
     for e in entries:
         kind, identity = e.resource["resourceType"], e.resource.get("id")
-        if kind in ("Medication", "Specimen", "Device"):
+        if kind in ("Medication", "Specimen", "Device") and _is_valid(e.resource):
             if isinstance(identity, str):
                 shared[f"{kind}/{identity}"] = e.resource
             if e.full_url:
                 shared[e.full_url] = e.resource
     return shared
+
+
+def _is_valid(resource: dict[str, Any]) -> bool:
+    try:
+        check_resource(resource)
+    except RowRejected:  # reported when the entry itself is read
+        return False
+    return True
 
 
 def _read_entry(

@@ -514,6 +514,17 @@ def test_a_drug_by_reference():
     assert one(given).insulin["formulation"].tolist() == ["detemir"]
 
 
+def test_an_invalid_medication_serves_nobody():
+    drug = {"coding": [{"system": "urn:gdm-twin:drug", "code": "\ud800x"}]}
+    medication = {"resourceType": "Medication", "id": "x", "code": drug}
+    regimen = statement("", effectivePeriod={"start": "2026-09-01"})
+    del regimen["medicationCodeableConcept"]
+    regimen["medicationReference"] = {"reference": "Medication/x"}
+    record = one(medication, regimen, observation("41653-7", **SMBG))
+    assert len(record.glucose) == 1 and record.medication.empty
+    assert {i.code for i in record.issues} == {"invalid-resource", "not-understood"}
+
+
 def test_steroids():
     steroid = {"coding": [{"system": "http://www.whocc.no/atc", "code": "H02AB01"}]}
     first = dose(quantity(12, "mg"), medicationCodeableConcept=steroid)
