@@ -15,6 +15,7 @@ import logging
 import os
 import pickle
 import platform
+import secrets
 import tempfile
 from collections.abc import Callable
 from importlib import metadata
@@ -27,6 +28,7 @@ from jax.experimental.serialize_executable import deserialize_and_load, serializ
 
 _log = logging.getLogger(__name__)
 _folder: Path | None = None
+_CACHE_FROM_S = "jax_persistent_cache_min_compile_time_secs"
 _BUILT_WITH = ("jax", "jaxlib", "numpy", "numpyro", "diffrax", "equinox")
 
 
@@ -75,18 +77,34 @@ class Program:
             return self.jitted(*args, **kwargs)
         leaves = [jnp.asarray(leaf) for leaf in leaves]
         key = (_folder, tuple(fixed.values()), tree, tuple((x.shape, str(x.dtype)) for x in leaves))
-        if key not in self.ready:
-            about = (self.function.__qualname__, fixed, str(tree), key[3], jax.config.read("jax_enable_x64"))
-            name = hashlib.sha256(repr(about).encode()).hexdigest()[:24]
-            path = _folder / _build() / f"{self.function.__name__}-{name}.bin"
-            self.ready[key] = _load(path) or self._compile(path, fixed, tree, leaves)
+        if key in self.ready:
+            return self.ready[key](*leaves)
+        about = (self.function.__qualname__, fixed, str(tree), key[3], jax.config.read("jax_enable_x64"))
+        name = hashlib.sha256(repr(about).encode()).hexdigest()[:24]
+        path = _folder / _build() / f"{self.function.__name__}-{name}.bin"
+        try:  # the first run belongs to loading: what is broken shows there
+            self.ready[key] = deserialize_and_load(*pickle.loads(path.read_bytes()))
+            return jax.block_until_ready(self.ready[key](*leaves))
+        except FileNotFoundError:
+            pass
+        except Exception as why:  # damaged, or made by something else
+            _log.warning("stored program %s does not run (%s): compiling again", path.name, why)
+        self.ready[key] = self._compile(path, fixed, tree, leaves)
         return self.ready[key](*leaves)
 
     def _compile(self, path: Path, fixed: dict[str, Any], tree: Any, leaves: list[Any]) -> Callable:
         def flat(*values: Any) -> Any:
             return self.function(**jax.tree.unflatten(tree, values), **fixed)
 
-        program = jax.jit(flat).lower(*leaves).compile()
+        # a program out of JAX's own cache cannot be stored again (it comes back without its kernels): a name that no
+        # cache knows, and no entry made there
+        flat.__name__ = f"{self.function.__name__}_{secrets.token_hex(8)}"
+        before = getattr(jax.config, _CACHE_FROM_S)
+        jax.config.update(_CACHE_FROM_S, 1e9)
+        try:
+            program = jax.jit(flat).lower(*leaves).compile()
+        finally:
+            jax.config.update(_CACHE_FROM_S, before)
         try:
             _save(path, program)
         except Exception as why:  # the forecast does not depend on it
@@ -99,16 +117,6 @@ def _save(path: Path, program: Any) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as out:
         out.write(pickle.dumps(serialize(program)))
     Path(out.name).replace(path)
-
-
-def _load(path: Path) -> Callable | None:
-    if not path.exists():
-        return None
-    try:
-        return deserialize_and_load(*pickle.loads(path.read_bytes()))
-    except Exception as why:  # damaged, or of another build: compiled again and replaced
-        _log.warning("stored program %s does not load (%s): compiling again", path.name, why)
-        return None
 
 
 def stored(*static_argnames: str) -> Callable[[Callable], Program]:

@@ -77,7 +77,7 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "mean_prior_width_g": float(prior.mean()),
         "ratio": float(width.mean() / prior.mean()),
         "not_ok": sum(not r["ok"] for r in rows),
-        "tempered": sum(r["fallback"] == "tempered" for r in rows),
+        "adapted": sum(r["fallback"] == "adapted" for r in rows),
     }
 
 

@@ -1,6 +1,8 @@
 """Programs kept on disk give what `jax.jit` gives, survive the process, and never the build."""
 
 import logging
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -79,10 +81,39 @@ def test_a_damaged_file_is_compiled_again(folder, caplog):
     files(folder)[0].write_bytes(b"damaged")
     with caplog.at_level(logging.WARNING):
         same(fresh()(*ARGUMENTS, 3.0), want)
-    assert "does not load" in caplog.text
+    assert "does not run" in caplog.text
     caplog.clear()
     same(fresh()(*ARGUMENTS, 3.0), want)
     assert not caplog.records, "the damaged file was replaced"
+
+
+def test_a_program_from_the_compilers_cache_is_stored_whole(folder, tmp_path):
+    """Stored, lost, and compiled again while JAX's own cache holds it: what is then stored must run elsewhere."""
+    script = (
+        "import sys, jax, jax.numpy as jnp\n"
+        "jax.config.update('jax_compilation_cache_dir', sys.argv[1])\n"
+        "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)\n"
+        "jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)\n"
+        "from pathlib import Path\n"
+        "from twin.programs import Program, keep_programs\n"
+        "keep_programs(Path(sys.argv[2]))\n"
+        "def curve(x):\n"
+        "    def body(c, v):\n"
+        "        c = jnp.exp(-c) + jnp.sin(v) * c\n"
+        "        return c, c\n"
+        "    return jax.lax.scan(body, x[0], x)[1].sum() + jnp.linalg.norm(jnp.exp(-x))\n"
+        "print(float(Program(curve, ())(jnp.linspace(0.0, 1.0, 50))))\n"
+    )
+    answers = []
+    for lost in (False, True, False):
+        if lost:
+            for path in files(folder):
+                path.unlink()
+        command = [sys.executable, "-c", script, str(tmp_path / "jax"), str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+        assert "does not run" not in done.stderr
+        answers.append(done.stdout)
+    assert len(set(answers)) == 1 and len(files(folder)) == 1
 
 
 def test_a_folder_that_cannot_be_written_changes_nothing(tmp_path, caplog):

@@ -75,7 +75,7 @@ def calibrate(
 ) -> Posterior:
     """Posterior of one woman as known on `as_of_day`.
 
-    method : "laplace" (falls back to tempering, and says so) or "nuts". birth_day : see `encode`.
+    method : "laplace" (adapts its proposal where needed, and says so) or "nuts". birth_day : see `encode`.
     """
     prior = prior or load_prior()
     data = encode(record, as_of_day, standard=standard, birth_day=birth_day)
@@ -95,7 +95,9 @@ def calibrate(
     else:
         found, _ = laplace.sample(prior, data, key, draws)
         z, weights, everything = found.z, found.weights, found.evaluation
-        reasons = [] if found.converged else ["the search for the mode or the tempering did not finish"]
+        reasons = [] if found.converged else ["the search for the mode did not finish"]
+        if found.pareto_k > laplace.K_LIMIT:  # NaN for draws of the prior
+            reasons.append(f"Pareto k {found.pareto_k:.2f} stays above {laplace.K_LIMIT}: use --method nuts")
         if found.ess < 50:
             reasons.append(f"only {found.ess:.0f} effective draws")
         calibration = Calibration(
@@ -104,7 +106,7 @@ def calibrate(
             tuple(reasons),
             pareto_k=None if np.isnan(found.pareto_k) else found.pareto_k,
             ess_min=found.ess,
-            fallback="tempered" if found.road == "tempered" else None,
+            fallback="adapted" if found.road == "adapted" else None,
             prior_only=found.road == "prior",
         )
     digest = hashlib.sha256(np.ascontiguousarray(z).tobytes()).hexdigest()[:16]

@@ -1,13 +1,15 @@
-"""Posterior by damped Gauss-Newton, importance weights and, where those fail, a tempered sampler.
+"""Laplace made honest: damped Gauss-Newton to the mode, then importance sampling around it.
 
-Each error model gives its Fisher weight, so the curvature is J' W J + I, positive by construction. The Gaussian
-at the mode is the proposal; its importance weights are judged by Pareto k (`psis.pareto_smooth`). k > 0.7:
-tempering from the proposal to the posterior with preconditioned Crank-Nicolson moves.
+The proposal is a multivariate t of many degrees of freedom with the curvature at the mode; its importance weights are
+judged by Pareto k (`psis.pareto_smooth`). Where they are poor, the proposal learns center and scale from the weighted
+draws and further rounds are drawn; all rounds count together under their mixture (deterministic-mixture adaptive
+importance sampling: Cornuet et al. 2012, Scand J Stat 39:798).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +27,11 @@ from twin.programs import stored
 MAX_ITERATIONS = 40
 CONVERGED = 1e-3  # change of the log joint between accepted steps
 K_LIMIT = 0.7  # DESIGN 6
-MOVES_PER_LEVEL = 3
-MAX_LEVELS = 12
-STEP_BETA = 0.5  # share of fresh noise in one Crank-Nicolson move
+T_DF = 100.0  # measured: k falls from 0.85 to 0.64 against the Gaussian, and nothing is lost where that was enough
+ESS_WANTED = 200.0  # effective draws, below which another round is drawn
+MAX_ROUNDS = 5  # DESIGN 6: within five times the usual cost
+SHRINK_DRAWS = 20.0  # weight, in draws, of "no change" when scales are learnt
+SCALE_RANGE = (0.7, 1.6)
 
 
 class Mode(NamedTuple):
@@ -47,7 +51,7 @@ class Draws(NamedTuple):
     weights: np.ndarray
     pareto_k: float
     ess: float
-    road: str  # "importance" | "tempered" | "prior"
+    road: str  # "importance" | "adapted" | "prior"
     converged: bool
     evaluation: Evaluation
 
@@ -106,32 +110,35 @@ def find_mode(prior: Prior, data: WomanData, start: Array) -> Mode:
     return Mode(jnp.asarray(z), jnp.linalg.cholesky(jnp.asarray(H)), float(value), count, converged)
 
 
-def _log_weight(
-    prior: Prior, data: WomanData, mode: Mode, noise: np.ndarray
-) -> tuple[np.ndarray, Evaluation]:
-    """Draws mode + chol^-T noise, (latent, draw), and the model there."""
-    chol = np.asarray(mode.curvature_chol)
-    z = np.asarray(mode.z)[:, None] + scipy.linalg.solve_triangular(chol, noise, trans=1, lower=True)
-    return z, evaluate(prior, data, jnp.asarray(z))
+class _Round(NamedTuple):
+    """One proposal, in the coordinates in which the curvature at the mode is the identity: (latent,) each."""
+
+    center: np.ndarray
+    scale: np.ndarray
 
 
-def _excess(evaluation: Evaluation, noise: np.ndarray) -> np.ndarray:
-    """ln(posterior / proposal) up to a constant."""
-    return np.asarray(evaluation.log_joint) + 0.5 * np.sum(noise**2, axis=0)
+def _t_noise(rng: np.random.Generator, size: int, n: int) -> np.ndarray:
+    return rng.standard_normal((size, n)) * np.sqrt(T_DF / rng.chisquare(T_DF, n))
 
 
-def _move(
-    prior: Prior, data: WomanData, mode: Mode, noise: np.ndarray, log_w: np.ndarray, key: Array, power: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Crank-Nicolson moves that leave proposal * (posterior / proposal)^power invariant."""
-    for k in jax.random.split(key, MOVES_PER_LEVEL):
-        k1, k2 = jax.random.split(k)
-        fresh = np.asarray(jax.random.normal(k1, noise.shape, dtype=noise.dtype))
-        candidate = np.sqrt(1.0 - STEP_BETA**2) * noise + STEP_BETA * fresh
-        new = _excess(_log_weight(prior, data, mode, candidate)[1], candidate)
-        accept = np.log(np.asarray(jax.random.uniform(k2, new.shape))) < power * (new - log_w)
-        noise, log_w = np.where(accept[None], candidate, noise), np.where(accept, new, log_w)
-    return noise, log_w
+def _ln_t(noise: np.ndarray) -> np.ndarray:
+    """ln density of the multivariate t, up to a constant of the dimension."""
+    return -0.5 * (T_DF + noise.shape[0]) * np.log1p(np.sum(noise**2, axis=0) / T_DF)
+
+
+def _ln_mixture(rounds: list[_Round], at: np.ndarray) -> np.ndarray:
+    """ln density of equal parts of all rounds at (latent, draw)."""
+    each = [_ln_t((at - r.center[:, None]) / r.scale[:, None]) - np.sum(np.log(r.scale)) for r in rounds]
+    return np.logaddexp.reduce(each, axis=0) - np.log(len(rounds))
+
+
+def _learn(at: np.ndarray, weights: np.ndarray, ess: float) -> _Round:
+    """Center and scale of the next round from weighted draws, drawn towards no change by their own noise."""
+    mean = at @ weights
+    variance = ((at - mean[:, None]) ** 2) @ weights
+    center = mean * mean**2 / (mean**2 + variance / ess)
+    scale = np.sqrt((ess * variance + SHRINK_DRAWS) / (ess + SHRINK_DRAWS))
+    return _Round(center, np.clip(scale, *SCALE_RANGE))
 
 
 def normalised(log_weights: np.ndarray) -> np.ndarray:
@@ -145,59 +152,42 @@ def resample(key: Array, weights: np.ndarray, n: int) -> np.ndarray:
     return np.minimum(np.searchsorted(np.cumsum(weights), u), len(weights) - 1)
 
 
-def _next_power(log_w: np.ndarray, power: float) -> float:
-    """The largest step of the tempering that keeps half the effective sample."""
+def draw_around(
+    mode: Mode, at_draws: Callable[[np.ndarray], Any], key: Array, n: int
+) -> tuple[np.ndarray, np.ndarray, float, float, int, Any]:
+    """Weighted draws around a mode: (z, weights, Pareto k, effective draws, rounds, what `at_draws` says there).
 
-    def ess(to: float) -> float:
-        return effective_sample_size(normalised((to - power) * log_w))
-
-    n = len(log_w)
-    if ess(1.0) >= 0.5 * n:
-        return 1.0
-    low, high = power, 1.0
-    for _ in range(30):
-        mid = 0.5 * (low + high)
-        low, high = (mid, high) if ess(mid) >= 0.5 * n else (low, mid)
-    return max(low, power + 1e-3)
-
-
-def family_effective_size(values: np.ndarray, family: np.ndarray) -> float:
-    """Effective number of equally weighted draws that come in families, (latent, draw).
-
-    Draws of one ancestor stay alike until moves part them: the design effect of cluster sampling, 1 + (m - 1) r with
-    m the draw-weighted family size and r the intraclass correlation (ANOVA), of the latent where it is largest.
+    at_draws : z, (latent, draw), to a pytree with the draw last and a field `log_joint`. One round of n draws where its
+    weights are good; else up to MAX_ROUNDS, resampled to n equal weights. k and the effective draws are those of all
+    rounds together.
     """
-    _, index, counts = np.unique(family, return_inverse=True, return_counts=True)
-    n, groups = values.shape[1], len(counts)
-    if groups < 2:
-        return 1.0
-    if groups == n:
-        return float(n)
-    centered = values - values.mean(axis=1, keepdims=True)
-    sums = np.stack([np.bincount(index, weights=row, minlength=groups) for row in centered])
-    between = np.sum(sums**2 / counts, axis=1)
-    within = np.maximum(np.sum(centered**2, axis=1) - between, 0.0) / (n - groups)
-    between /= groups - 1
-    typical = (n - np.sum(counts**2) / n) / (groups - 1)
-    variance = np.maximum((between - within) / typical, 0.0)
-    alike = float(np.max(variance / np.maximum(variance + within, 1e-300)))
-    return float(n / (1.0 + (np.sum(counts**2) / n - 1.0) * alike))
+    chol, center = np.asarray(mode.curvature_chol), np.asarray(mode.z)[:, None]
+    k_noise, k_pick = jax.random.split(key)
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(k_noise)))
+    rounds = [_Round(np.zeros(len(center)), np.ones(len(center)))]
+    places: list[np.ndarray] = []
+    found: list[Any] = []
 
+    def to_z(place: np.ndarray) -> np.ndarray:
+        return center + scipy.linalg.solve_triangular(chol, place, trans=1, lower=True)
 
-def _tempered(
-    prior: Prior, data: WomanData, mode: Mode, key: Array, noise: np.ndarray, log_w: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Sequential tempering from the Gaussian at the mode to the posterior: (noise, ancestor of each, finished)."""
-    power, ancestor = 0.0, np.arange(noise.shape[1])
-    for _ in range(MAX_LEVELS):
-        key, k1, k2 = jax.random.split(key, 3)
-        target = _next_power(log_w, power)
-        chosen = resample(k1, normalised((target - power) * log_w), noise.shape[1])
-        power, ancestor = target, ancestor[chosen]
-        noise, log_w = _move(prior, data, mode, noise[:, chosen], log_w[chosen], k2, power)
-        if power >= 1.0:
-            return noise, ancestor, True
-    return noise, ancestor, False
+    while True:
+        last = rounds[-1]
+        places.append(last.center[:, None] + last.scale[:, None] * _t_noise(rng, len(center), n))
+        found.append(at_draws(to_z(places[-1])))
+        at = np.concatenate(places, axis=1)
+        ln_joint = np.concatenate([np.asarray(f.log_joint) for f in found])
+        smoothed, k = pareto_smooth(ln_joint - _ln_mixture(rounds, at))
+        weights = normalised(smoothed)
+        ess = effective_sample_size(weights)
+        if (k <= K_LIMIT and ess >= min(ESS_WANTED, 0.2 * n)) or len(rounds) == MAX_ROUNDS:
+            break
+        rounds.append(_learn(at, weights, ess))
+    if len(rounds) == 1:
+        return to_z(at), weights, k, ess, 1, found[0]
+    chosen = resample(k_pick, weights, n)
+    there = jax.tree.map(lambda *x: np.concatenate(x, axis=-1)[..., chosen], *found)
+    return to_z(at[:, chosen]), np.full(n, 1.0 / n), k, ess, len(rounds), there
 
 
 def sample(prior: Prior, data: WomanData, key: Array, n: int = 1000) -> tuple[Draws, Mode | None]:
@@ -208,16 +198,8 @@ def sample(prior: Prior, data: WomanData, key: Array, n: int = 1000) -> tuple[Dr
         everything = evaluate(prior, data, jnp.asarray(z))
         return Draws(z, np.full(n, 1.0 / n), float("nan"), float(n), "prior", True, everything), None
     mode = find_mode(prior, data, jnp.zeros(size))
-    k1, k2 = jax.random.split(key)
-    noise = np.asarray(jax.random.normal(k1, (size, n), dtype=mode.z.dtype))
-    z, everything = _log_weight(prior, data, mode, noise)
-    log_w = _excess(everything, noise)
-    smoothed, k = pareto_smooth(log_w)
-    if k <= K_LIMIT:
-        weights = normalised(smoothed)
-        ess = effective_sample_size(weights)
-        return Draws(z, weights, k, ess, "importance", mode.converged, everything), mode
-    moved, ancestor, finished = _tempered(prior, data, mode, k2, noise, log_w)
-    z, everything = _log_weight(prior, data, mode, moved)
-    ess = family_effective_size(moved, ancestor)
-    return Draws(z, np.full(n, 1.0 / n), k, ess, "tempered", mode.converged and finished, everything), mode
+    z, weights, k, ess, rounds, everything = draw_around(
+        mode, lambda at: evaluate(prior, data, jnp.asarray(at)), key, n
+    )
+    road = "importance" if rounds == 1 else "adapted"
+    return Draws(z, weights, k, ess, road, mode.converged, everything), mode
