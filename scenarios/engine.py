@@ -14,6 +14,7 @@ import xarray as xr
 
 from scenarios.strategies import plan_of
 from twin import __version__
+from twin.encode import efw_of_scan
 from twin.errors import UnknownStandard, UnusableInput
 from twin.fhir import known_at, risk_assessment_bundle
 from twin.forecast import Forecast, ScenarioPlan, day_profile, week_day
@@ -120,7 +121,7 @@ def run_record(
     known = known_at(record, moment if as_of is None or len(as_of) > 10 else date.fromisoformat(as_of))
     lmp = known.facts.lmp_equivalent
     day = None if lmp is None else gestational_day(moment.replace(tzinfo=None), lmp)
-    scope = scope_gate(known, day, settings)
+    scope = scope_gate(known, day, settings, efw=efw_of_scan)
     stamp = moment.isoformat(timespec="minutes") if as_of is None or len(as_of) > 10 else as_of
     now_local = local_now(known, stamp)
     counts, alerts = _data_counts(known, now_local), raw_alerts(known, now_local, settings)

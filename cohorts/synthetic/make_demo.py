@@ -19,6 +19,7 @@ from cohorts.synthetic.files import write_simulated
 from cohorts.synthetic.physics import WIDTHS
 from cohorts.synthetic.simulate import simulate_chunk, woman_key
 from cohorts.synthetic.truth import Truth
+from twin.encode import efw_of_scan
 from twin.growth_standards import birthweight_centile
 from twin.inference.priors import Prior, load_prior
 from twin.record import PatientRecord, scope_gate
@@ -135,7 +136,7 @@ def find(demo: Demo, prior: Prior, seed: int = SEED) -> tuple[int, PatientRecord
     for first in range(0, MOST_TRIED, width):
         chunk = [(woman_key(key, i), f"demo-{demo.name}") for i in range(first, first + width)]
         for i, (record, truth) in enumerate(simulate_chunk(chunk, design, prior, "hadlock1991")):
-            scope = scope_gate(record, float(truth.as_of_day), SiteSettings())
+            scope = scope_gate(record, float(truth.as_of_day), SiteSettings(), efw=efw_of_scan)
             if demo.rule(record, truth) and scope.status == "full":
                 return first + i, record, truth
     raise LookupError(f"no woman of design {demo.design} meets the rule: {demo.rule_text}")

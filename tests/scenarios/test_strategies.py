@@ -45,6 +45,33 @@ def test_a_scenario_that_changes_nothing_says_so(one_record):
     assert all(p.same_as_now is None for p in treated.values())
 
 
+def test_a_drug_without_doses_is_not_diet():
+    """Insulin or metformin known without its doses: named, not modelled, and the birth is that of a woman on a drug."""
+    for drug, word in (("insulin_rapid", "insulin"), ("metformin", "metformin")):
+        record = make_record({"medication": [at(200, drug=drug, per_day=3.0, source="m")]})
+        plans = {n: plan_of(n, record, AS_OF_DAY, None) for n in NAMES}
+        assert f"{word} (doses not known" in plans["as_now"].treatment_strategy
+        assert plans["as_now"].delivery.last_day == 279
+        assert "cannot be computed" in plans["untreated"].same_as_now
+        stopped = at(200, drug=drug, per_day=3.0, end_local=at(210)["time_local"], source="m")
+        assert (
+            plan_of("as_now", make_record({"medication": [stopped]}), AS_OF_DAY, None).delivery.last_day
+            == 286
+        )
+
+
+@pytest.mark.parametrize("value", [40, "39+9", True, "40+6+1", -5, float("nan"), "9999", None, "soon", 400])
+def test_policies_out_of_range_are_refused(one_record, value):
+    facts = dataclasses.replace(one_record.facts, site_policy={"latest_birth_day": value})
+    record = dataclasses.replace(one_record, facts=facts)
+    if value is None:
+        assert delivery_policy(record, DailyPattern(meals=()), None).last_day == 286
+        return
+    with pytest.raises(UnusableInput) as caught:
+        delivery_policy(record, DailyPattern(meals=()), None)
+    assert caught.value.code == "bad-policy" and "34+0" in str(caught.value)
+
+
 def test_delivery_follows_the_site_then_the_guideline(one_record):
     diet, drug = DailyPattern(meals=()), DailyPattern(meals=(), tablets=((210.0, 500.0),))
     assert delivery_policy(one_record, diet, None).last_day == 286  # 40+6
