@@ -49,6 +49,7 @@ SLOTS = (0.0, 330.0, 450.0, 630.0, 810.0, 990.0, 1440.0)
 #: which of breakfast, lunch, dinner a slot's amount moves with
 SLOT_MEAL = (0, 0, 1, 1, 2, 2)
 MAX_CGM_DAYS = 14
+FULL_DAY_MEALS = 2  # a day with fewer recorded meals was not recorded in full: its meals are the usual ones
 OGTT_TIMES = 5
 
 
@@ -72,6 +73,7 @@ class CgmDays(eqx.Module):
     glucose_week: Array  # (day,), index into the glucose weeks
     weight_kg: Array
     events: DayEvents  # (event, day)
+    usual_meals: Array  # (day,), the day's own meals were not recorded: the usual ones stand in
 
 
 class ToleranceTests(eqx.Module):
@@ -247,7 +249,7 @@ def meal_pattern(record: PatientRecord) -> tuple[tuple[tuple[float, float], ...]
         day, minutes = _day_minutes(record.meals)
         grams = record.meals["carbohydrate_g"].to_numpy(dtype=float)
         days, counts = np.unique(day, return_counts=True)
-        full = days[counts >= 2]
+        full = days[counts >= FULL_DAY_MEALS]
         if len(full):
             keep = np.isin(day, full)
             return tuple(_slot_means(minutes[keep], grams[keep], len(full))), True
@@ -458,7 +460,8 @@ def _cgm(record: PatientRecord, n_glucose: int, meals: tuple[tuple[float, float]
         _day_minutes(record.insulin) if len(record.insulin) else (np.zeros(0, "M8[ns]"), np.zeros(0))
     )
     patterns = []
-    for d, w in zip(days, weeks, strict=True):
+    recorded = np.array([np.sum(meal_day == d) >= FULL_DAY_MEALS for d in days], dtype=bool)
+    for d, w, own in zip(days, weeks, recorded, strict=True):
         eaten = tuple(
             (float(m), float(g)) for m, g in zip(meal_min[meal_day == d], grams[meal_day == d], strict=True)
         )
@@ -474,7 +477,7 @@ def _cgm(record: PatientRecord, n_glucose: int, meals: tuple[tuple[float, float]
         gd = 7.0 * w
         patterns.append(
             DailyPattern(
-                meals=eaten if eaten else meals,
+                meals=eaten if own else meals,
                 doses=given,
                 tablets=tablet_pattern(record, gd),
                 bouts=activity_pattern(record, math.floor(gd), math.floor(gd) + 1.0),
@@ -490,6 +493,7 @@ def _cgm(record: PatientRecord, n_glucose: int, meals: tuple[tuple[float, float]
         glucose_week=jnp.asarray(np.clip(np.floor(week) - GLUCOSE_FROM_WEEK, 0, n_glucose - 1).astype(int)),
         weight_kg=jnp.asarray(weight_by_week(record, week)),
         events=events_of(patterns),
+        usual_meals=_pad(~recorded, size) > 0,
     )
 
 

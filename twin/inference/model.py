@@ -102,7 +102,12 @@ def _cgm_block(data: WomanData, latents: Latents, c: Course) -> Block:
         _relative_mass(data, c, cgm.glucose_week),
         _lift(cgm.weight_kg, rank),
     )
-    days = simulate_day(weekly, _lift_events(cgm.events, rank))
+    events = _lift_events(cgm.events, rank)
+    # a day without its own record eats the usual meals in this draw's amounts, as the reference days do
+    slot = jnp.minimum(jnp.arange(events.meal_mg.shape[0]), latents.meal_factor.shape[0] - 1)
+    amount = jnp.where(_lift(cgm.usual_meals, rank)[None], latents.meal_factor[slot][:, None], 1.0)
+    events = dataclasses.replace(events, meal_mg=events.meal_mg * amount)
+    days = simulate_day(weekly, events)
     every = int(CGM_STEP_MIN / STEP_MIN)
     level = days.IG[: cgm.value.shape[1] * every : every]  # (time, day, *batch)
     level = jnp.swapaxes(level, 0, 1)

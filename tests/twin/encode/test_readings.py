@@ -172,6 +172,17 @@ def quantities(scans):
     return [BIOMETRY[i] for i in np.asarray(scans.quantity)[mask]], np.exp(np.asarray(scans.ln_value)[mask])
 
 
+def test_sensor_days_without_their_own_meals_eat_the_usual_ones():
+    """One logged snack is no record of a day; two meals are."""
+    day = cgm_day(210, start=240) + cgm_day(211, stop=240)
+    snack = [at(210, "10:00", carbohydrate_g=12.0, source="s")]
+    two = [at(210, c, carbohydrate_g=40.0, source=f"m{c}") for c in ("08:00", "19:00")]
+    for meals, usual, grams in ((snack, True, 220.0), (two, False, 80.0), ([], True, 220.0)):
+        cgm = encoded({"glucose": day, "meals": meals}).cgm
+        assert bool(cgm.usual_meals[0]) is usual
+        assert float(cgm.events.meal_mg[:, 0].sum()) == pytest.approx(1000.0 * grams)
+
+
 def test_weight_estimate_outside_its_range_is_left_out():
     """Two scans: 20+2 weeks is outside the range of an EFW formula, 28+0 inside."""
     names, values = quantities(encoded({"biometry": [efw(142, 370.0), efw(196, 1150.0)]}).scans)
