@@ -155,12 +155,13 @@ def test_sensor_day_with_few_readings_is_left_out():
 def test_sensor_day_has_its_own_meals():
     meals = [
         at(210, "08:00", carbohydrate_g=33.0, source="m1"),
-        at(211, "08:00", carbohydrate_g=77.0, source="m2"),
+        at(210, "19:00", carbohydrate_g=44.0, source="m2"),
+        at(211, "08:00", carbohydrate_g=77.0, source="m3"),
     ]
     rows = {"glucose": cgm_day(210, start=240) + cgm_day(211, stop=240), "meals": meals}
     events = encoded(rows).cgm.events
-    assert np.asarray(events.meal_mg)[:, 0].sum() == pytest.approx(33_000.0)
-    assert np.asarray(events.meal_min)[0, 0] == 240.0
+    assert np.asarray(events.meal_mg)[:, 0].sum() == pytest.approx(77_000.0)
+    assert np.asarray(events.meal_min)[:2, 0].tolist() == [240.0, 900.0]
 
 
 def efw(day, value, **more):
