@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from scenarios.cli import start_engine
-from tests.statistical.store import run_cases
+from tests.statistical.store import run_cases, verdict
 
 SEED = 20261122
 ACCEPTED = (168, 191)  # of 200
@@ -85,14 +85,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/checks/recovery.jsonl"))
     parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="leave out the women before this one")
+    parser.add_argument(
+        "--scan-weeks", type=float, nargs="+", help="weeks of the scans, else the design's own"
+    )
     args = parser.parse_args()
     start_engine()
     from cohorts.synthetic import design_named, simulate_cohort
     from twin.inference.priors import load_prior
 
-    women = simulate_cohort(jax.random.key(SEED), args.n, design_named("standard"), load_prior())
+    design = design_named("standard")
+    if args.scan_weeks:  # the record ends two days after the last scan
+        as_of = max(args.scan_weeks) + 2.0 / 7.0
+        design = replace(design, scan_weeks=tuple(args.scan_weeks), as_of_week=as_of)
+    women = simulate_cohort(jax.random.key(SEED), args.n, design, load_prior())
     cases = [(f"woman-{i}", lambda r=r, t=t: one(r, t)) for i, (r, t) in enumerate(women)]
-    print(summarise(run_cases(args.out, cases)))
+    found = summarise(run_cases(args.out, cases[args.first :]))
+    short = []
+    if found["women"] == 200 and not ACCEPTED[0] <= found["covered"] <= ACCEPTED[1]:
+        short.append(f"covered {found['covered']}, accepted {ACCEPTED}")
+    if found["ratio"] > WIDTH_LIMIT:
+        short.append(f"width ratio {found['ratio']:.3f}, accepted {WIDTH_LIMIT}")
+    verdict(found, short)
 
 
 if __name__ == "__main__":

@@ -36,3 +36,11 @@ def run_cases(
             say(f"{name}: {done[name]}")
         results.append(done[name])
     return results
+
+
+def verdict(found: dict[str, Any], short: list[str]) -> None:
+    """Print the figures and whether the bars are met; the process fails where one is not."""
+    print(json.dumps(found, indent=1))
+    print("falls short: " + "; ".join(short) if short else "meets its bars")
+    if short:
+        raise SystemExit(1)

@@ -20,9 +20,10 @@ from scipy.stats import norm
 
 from scenarios.cli import start_engine
 from tests.real_data.make_fhir import load_sydney, sydney_bundle
-from tests.statistical.store import run_cases
+from tests.statistical.store import run_cases, verdict
 
 N_HELD = 100
+ACCEPTED = (82, 97)  # of 100; with true coverage 0.90 the count lies there with probability 0.99
 
 
 def split(rows: list[dict[str, str]]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
@@ -126,7 +127,13 @@ def main() -> None:
     jax.config.update("jax_numpy_rank_promotion", "allow")
     held, rest = split(load_sydney(args.shared))
     cases = [(r["id"], lambda r=r: forecast_one(r)) for r in held[: args.n]]
-    print(summarise(held, rest, run_cases(args.out, cases)))
+    found = summarise(held, rest, run_cases(args.out, cases))
+    short = []
+    if found["women"] == N_HELD and not ACCEPTED[0] <= found["covered_90"] <= ACCEPTED[1]:
+        short.append(f"covered {found['covered_90']}, accepted {ACCEPTED}")
+    if found["crps_twin"] >= found["crps_regression"]:
+        short.append("CRPS not below the regression's")
+    verdict(found, short)
 
 
 if __name__ == "__main__":
