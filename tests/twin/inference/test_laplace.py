@@ -111,8 +111,8 @@ class _LogJoint(NamedTuple):
 
 def test_adaptation_recovers_known_moments(monkeypatch):
     """A density known in closed form, N(0.9, 1.4^2) and N(-0.6, 0.8^2) in two of six directions, around a "mode" at 0
-    with unit curvature. Five rounds meet means and variances within 5 SE (false-alarm rate 1e-6 each), with more than ten
-    times the effective draws of one round: the center and the scale are learnt."""
+    with unit curvature. Five rounds meet means and variances within 5 SE (false-alarm rate 1e-6 each), with more than
+    ten times the effective draws of one round: the center and the scale are learnt."""
     mean, sd = np.array([0.9, -0.6, 0, 0, 0, 0]), np.array([1.4, 0.8, 1, 1, 1, 1])
 
     def target(z):
