@@ -27,7 +27,8 @@ from twin.programs import stored
 MAX_ITERATIONS = 40
 CONVERGED = 1e-3  # change of the log joint between accepted steps
 K_LIMIT = 0.7  # DESIGN 6
-T_DF = 100.0  # four simulated women: worst k 0.85 with a Gaussian, 0.64 so, and as many effective draws or more in three
+#: on four simulated women the worst k is 0.64, with a Gaussian 0.85
+T_DF = 100.0
 ESS_WANTED = 200.0  # effective draws, below which another round is drawn
 MAX_ROUNDS = 5  # DESIGN 6: within five times the usual cost
 SHRINK_DRAWS = 20.0  # weight, in draws, of "no change" when scales are learnt
