@@ -18,7 +18,7 @@ import pandas as pd
 from jaxtyping import Array
 
 from twin.growth_standards import efw_g
-from twin.observation.blocks import CGM_STEP_MIN
+from twin.observation.residual import CGM_STEP_MIN, gains
 from twin.physiology.coupled import REFERENCE_MEALS, WeekPlan, reference_exposure, since_day_start
 from twin.physiology.events import DayEvents
 from twin.physiology.fetus import (
@@ -49,6 +49,8 @@ SLOTS = (0.0, 330.0, 450.0, 630.0, 810.0, 990.0, 1440.0)
 #: which of breakfast, lunch, dinner a slot's amount moves with
 SLOT_MEAL = (0, 0, 1, 1, 2, 2)
 MAX_CGM_DAYS = 14
+RECORDED_MEAL_CV = 0.25  # of one meal's effect around its recorded carbohydrate [MODEL 3.3]
+USUAL_MEAL_CV = 0.40  # the same where the usual meals stand in for a day without records (assumed)
 FULL_DAY_MEALS = 2  # a day with fewer recorded meals was not recorded in full: its meals are the usual ones
 OGTT_TIMES = 5
 
@@ -74,6 +76,9 @@ class CgmDays(eqx.Module):
     weight_kg: Array
     events: DayEvents  # (event, day)
     usual_meals: Array  # (day,), the day's own meals were not recorded: the usual ones stand in
+    meal_cv: Array  # (day,), of each meal's amount
+    gain: Array  # (component, day, time) and
+    spread: Array  # (day, time): `residual.gains` of the mask
 
 
 class ToleranceTests(eqx.Module):
@@ -486,6 +491,7 @@ def _cgm(record: PatientRecord, n_glucose: int, meals: tuple[tuple[float, float]
     patterns += [DailyPattern(meals=())] * (size - len(patterns))
     week = np.array(weeks + [28.5] * (size - len(weeks)))
     value = np.array(values).reshape(-1, n_time)
+    gain, spread = gains(np.asarray(_pad(np.isfinite(value).astype(float), size)) > 0)
     return CgmDays(
         value=_pad(np.nan_to_num(value, nan=100.0), size, 100.0),
         mask=_pad(np.isfinite(value).astype(float), size) > 0,
@@ -494,6 +500,9 @@ def _cgm(record: PatientRecord, n_glucose: int, meals: tuple[tuple[float, float]
         weight_kg=jnp.asarray(weight_by_week(record, week)),
         events=events_of(patterns),
         usual_meals=_pad(~recorded, size) > 0,
+        meal_cv=_pad(np.where(recorded, RECORDED_MEAL_CV, USUAL_MEAL_CV), size),
+        gain=jnp.asarray(gain),
+        spread=jnp.asarray(spread),
     )
 
 

@@ -36,7 +36,7 @@ DOSE_ROWS = 6  # the encoder's bucket
 class Outcome(NamedTuple):
     """What one woman's latents give; the woman is the last axis of every array.
 
-    `ln_spots`, `ogtt`, `ln_scans` are sampled readings; the sensor is its noiseless level and SD on the encoder's
+    `ln_spots`, `ogtt`, `ln_scans` are sampled readings; the sensor is its noiseless level and SD of ln on the encoder's
     grid. `review` (5, week): glucose at REVIEW_MIN and the lowest of the day.
     """
 
@@ -77,8 +77,8 @@ def _one(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Ar
         ln_spots=sampled("spot_glucose", 0),
         ogtt=sampled("ogtt", 1),
         ln_scans=sampled("biometry", 2),
-        cgm_level=None if cgm is None else cgm.loc,
-        cgm_sd=None if cgm is None else cgm.scale,
+        cgm_level=None if cgm is None else jnp.exp(cgm.loc),
+        cgm_sd=None if cgm is None else jnp.broadcast_to(latents.cgm_cv, cgm.loc.shape),
         mean_glucose=jnp.mean(c.G[:, :-1], axis=1),
         review=review,
         fetal_weight_g=c.growth.edges.L + c.growth.edges.F,

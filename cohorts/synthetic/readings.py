@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cohorts.synthetic.schedule import DAY_START_MIN, Schedule, at, sensor_days
-from twin.observation.blocks import CGM_RHO, CGM_STEP_MIN
+from twin.observation.residual import CGM_STEP_MIN, dynamics
 
 Row = dict[str, Any]
 
@@ -40,20 +40,27 @@ def with_limits(row: Row, value: float, limits: tuple[float, float]) -> Row:
 def sensor_values(
     rng: np.random.Generator, level: np.ndarray, sd: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(minutes since the first 04:00, value) every 5 min from level and SD on the encoder's grid, days in order.
+    """(minutes since the first 04:00, value) every 5 min from level, mg/dL, and SD of ln on the encoder's grid, days in
+    order.
 
-    One autoregression whose correlation over the encoder's step is the error model's; it runs on through 04:00,
-    where the model starts afresh.
+    The residual is the error model's (`residual.dynamics`) at the sensor's own step. But for the level of the day it
+    runs on through 04:00, where the model starts afresh.
     """
     coarse = np.arange(level.size) * CGM_STEP_MIN
     fine = np.arange(level.size * CGM_STEP_MIN / SENSOR_STEP_MIN) * SENSOR_STEP_MIN
-    rho = CGM_RHO ** (SENSOR_STEP_MIN / CGM_STEP_MIN)
-    noise = rng.standard_normal(fine.size)
-    residual = np.empty_like(noise)
-    residual[0] = noise[0]
-    for i in range(1, noise.size):
-        residual[i] = rho * residual[i - 1] + np.sqrt(1.0 - rho**2) * noise[i]
-    value = np.interp(fine, coarse, level) + np.interp(fine, coarse, sd) * residual
+    A, fresh, stationary = dynamics(SENSOR_STEP_MIN)
+    start, step = (np.linalg.cholesky(c + 1e-15 * np.eye(3)) for c in (stationary, fresh))
+    noise = rng.standard_normal((fine.size, 3))
+    state = start @ noise[0]
+    residual = np.empty(fine.size)
+    per_day = round(1440.0 / SENSOR_STEP_MIN)
+    for i in range(fine.size):
+        if i:
+            state = A @ state + step @ noise[i]
+        if i and i % per_day == 0:
+            state[0] = start[0, 0] * noise[i, 0]  # the level of a new day
+        residual[i] = state[0] + state[1]
+    value = np.exp(np.interp(fine, coarse, np.log(level)) + np.interp(fine, coarse, sd) * residual)
     worn = fine >= SENSOR_ON_MIN - DAY_START_MIN
     days = level.size * CGM_STEP_MIN / 1440.0
     for _ in range(rng.poisson(GAPS_PER_DAY * days)):

@@ -17,7 +17,7 @@ import numpy as np
 from cohorts.synthetic.design import CgmPlan, Design
 from cohorts.synthetic.women import Woman
 from twin.growth_standards import biometry_median
-from twin.observation.blocks import CGM_STEP_MIN
+from twin.observation.residual import CGM_STEP_MIN
 from twin.physiology.coupled import REFERENCE_MEALS
 from twin.physiology.fetus import MEASURES
 

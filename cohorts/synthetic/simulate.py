@@ -33,8 +33,8 @@ from cohorts.synthetic.women import draw_woman
 from twin.encode import WomanData, encode
 from twin.forecast.delivery import LAST_DAY_DIET, LAST_DAY_DRUG, DeliveryPolicy, delivery_days
 from twin.forecast.ensemble import BIRTH_RESIDUAL_SD
-from twin.inference.priors import Prior
-from twin.observation.blocks import CGM_STEP_MIN
+from twin.inference.priors import Prior, meal_shape
+from twin.observation.residual import CGM_STEP_MIN
 from twin.record import PatientRecord, Statement, build_record
 
 #: encoding on this day makes every week of a pregnancy
@@ -85,6 +85,12 @@ def simulate_cohort(
             progress(last)
 
 
+def _latents(key: Array, shared: int, meals: int, days: int) -> np.ndarray:
+    """Standard normals of one woman; a meal's does not depend on how many meals others have."""
+    single = [jax.random.normal(jax.random.fold_in(key, m), (days,)) for m in range(meals)]
+    return np.concatenate([np.asarray(x) for x in (jax.random.normal(key, (shared,)), *single)])
+
+
 def woman_key(key: Array, index: int) -> Array:
     return jax.random.fold_in(key, index)
 
@@ -97,8 +103,10 @@ def simulate_chunk(
     room = design.insulin is not None
     data = _encoded(women, [None] * len(women), design, standard, np.zeros(len(women), bool))
     first = data[0]
-    names = prior.names(first)
-    z = np.stack([np.asarray(jax.random.normal(w.z_key, (len(names),))) for w in women], axis=-1)
+    shared = prior.n_shared(first)
+    slots, days = max(meal_shape(d)[0] for d in data), meal_shape(first)[1]
+    names = prior.names(first)[:shared] + [f"meal{m}_day{d}" for m in range(slots) for d in range(days)]
+    z = np.stack([_latents(w.z_key, shared, slots, days) for w in women], axis=-1)
     keys = np.stack([w.noise_keys for w in women], axis=-1)
 
     def run(stacked: WomanData, day: np.ndarray | None = None) -> Outcome:

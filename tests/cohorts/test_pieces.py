@@ -13,7 +13,7 @@ from cohorts.synthetic.readings import sensor_values, with_limits
 from cohorts.synthetic.titration import AIM_1H, AIM_FASTING, titrate
 from cohorts.synthetic.women import draw_woman
 from twin.errors import UnusableInput
-from twin.observation.blocks import CGM_RHO
+from twin.observation.residual import correlation
 
 
 def test_iadpsg_one_value_is_enough():
@@ -53,17 +53,24 @@ def test_designs_share_women():
 
 
 def test_sensor_noise_has_the_error_models_correlation():
-    """AR(1): correlation CGM_RHO over 15 min, SD as given. 60 days; tolerances are 5 standard errors."""
-    n = 60 * 96
-    minutes, value = sensor_values(np.random.default_rng(3), np.full(n, 100.0), np.full(n, 10.0))
+    """Correlation over 15 min within days and over a day, SD of ln as given. 120 days; tolerances are 5 standard
+    errors, an hour's readings counted as one."""
+    n = 120 * 96
+    minutes, value = sensor_values(np.random.default_rng(3), np.full(n, 100.0), np.full(n, 0.1))
     assert np.all(np.diff(minutes) >= 5.0) and minutes[0] == 360.0
-    noise = (value - 100.0) / 10.0
-    whole = np.diff(minutes, prepend=minutes[0] - 5.0)
-    runs = np.split(noise, np.flatnonzero(whole > 5.0))
-    pairs = np.concatenate([np.stack([r[:-3], r[3:]]) for r in runs if len(r) > 3], axis=1)
-    effective = n * (1.0 - CGM_RHO) / (1.0 + CGM_RHO)
-    assert abs(np.std(noise) - 1.0) < 5.0 / np.sqrt(2.0 * effective)
-    assert abs(np.corrcoef(pairs)[0, 1] - CGM_RHO) < 5.0 * (1.0 - CGM_RHO**2) / np.sqrt(effective)
+    noise = np.log(value / 100.0) / 0.1
+    at = np.full(n * 3, np.nan)
+    at[np.round(minutes / 5.0).astype(int)] = noise
+    days = at.reshape(120, 288)
+    close = np.stack([days[:, :-3].ravel(), days[:, 3:].ravel()])
+    close = close[:, np.isfinite(close).all(axis=0)]
+    effective = 120 * 24
+    assert abs(np.std(noise) - 1.0) < 5.0 / np.sqrt(2.0 * effective) + 0.02
+    rho = correlation(np.array(15.0))
+    assert abs(np.corrcoef(close)[0, 1] - rho) < 5.0 * (1.0 - rho**2) / np.sqrt(effective)
+    far = np.stack([days[:-1].ravel(), days[1:].ravel()])
+    far = far[:, np.isfinite(far).all(axis=0)]
+    assert abs(np.corrcoef(far)[0, 1]) < 5.0 / np.sqrt(effective)
 
 
 def test_device_limits_become_censored_readings():

@@ -36,7 +36,7 @@ from twin.physiology.pregnancy import (
     beta_cell_ratio,
     sensitivity_ratio,
 )
-from twin.physiology.simulate import STEP_MIN
+from twin.physiology.simulate import COARSE_STEP_MIN
 from twin.programs import stored
 
 FIRST_DAY, LAST_DAY = 140, 308  # days written to forecast.nc
@@ -85,8 +85,8 @@ def _titrate(
     factor: Array, events: DayEvents, G: Array, titrated: Array, targets: tuple[float, float]
 ) -> Array:
     """Next week's dose factors: basal by the fasting value, rapid and regular by the value after their meal."""
-    fasting = G[round(FASTING_MIN / STEP_MIN)]
-    at = jnp.clip((events.dose_min + AFTER_DOSE_MIN) / STEP_MIN, 0, G.shape[0] - 1).astype(int)
+    fasting = G[round(FASTING_MIN / COARSE_STEP_MIN)]
+    at = jnp.clip((events.dose_min + AFTER_DOSE_MIN) / COARSE_STEP_MIN, 0, G.shape[0] - 1).astype(int)
     at = jnp.broadcast_to(at, factor.shape)
     after = jnp.take_along_axis(G, at, axis=0)
     prandial = events.dose_tau < 120.0
@@ -136,7 +136,12 @@ def _continue(
         events = dataclasses.replace(future.events, dose_mU=future.events.dose_mU * factor)
         params, pair, to_mid, reference, deviation = cell
         days, _, grew = live_week(
-            fetus, state, Week(params, events, pair, to_mid, reference, deviation), mass_28, data.table
+            fetus,
+            state,
+            Week(params, events, pair, to_mid, reference, deviation),
+            mass_28,
+            data.table,
+            COARSE_STEP_MIN,
         )
         mean, inside, low = _glucose_summary(days.G)
         out = {
@@ -192,6 +197,7 @@ def run_ensemble(
         shift,
         data.reference_exposure,
         data.table,
+        COARSE_STEP_MIN,
     )
     past_edges = recorded_edges(data.n_cells, shift.dtype, 2) + shift[None]
     now = as_of_week + shift[None]

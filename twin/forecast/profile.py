@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from twin.inference.calibrate import Posterior
-from twin.observation.blocks import CGM_STEP_MIN, STUDENT_DF, spot_cv
+from twin.observation.blocks import STUDENT_DF, spot_cv
+from twin.observation.residual import CGM_STEP_MIN
 from twin.physiology.coupled import DAY_START_MIN
 from twin.physiology.fetus import GLUCOSE_FROM_WEEK
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,7 +46,6 @@ class Posterior:
     z: np.ndarray  # (latent, draw)
     weights: np.ndarray  # (draw,), sums to 1
     calibration: Calibration
-    evaluation: Evaluation  # the model at the draws
     as_of_day: float
     standard: str
     patient: str
@@ -54,6 +54,11 @@ class Posterior:
     def pick(self, key: jax.Array, n: int) -> np.ndarray:
         """Indices of n draws, resampled by weight."""
         return laplace.resample(key, self.weights, n)
+
+    @functools.cached_property
+    def evaluation(self) -> Evaluation:
+        """The model at every draw."""
+        return evaluate(self.prior, self.data, jnp.asarray(self.z, dtype=jnp.float32))
 
     @functools.cached_property
     def latents(self) -> Latents:
@@ -79,40 +84,81 @@ def calibrate(
     """
     prior = prior or load_prior()
     data = encode(record, as_of_day, standard=standard, birth_day=birth_day)
-    if method == "nuts":
-        got = sample_nuts(prior, data, key, draws=max(draws // 4, 250), progress=progress)
-        z = got.z
-        everything = evaluate(prior, data, jnp.asarray(z))
-        weights = np.full(z.shape[1], 1.0 / z.shape[1])
-        calibration = Calibration(
-            "nuts",
-            got.ok,
-            got.reasons,
-            rhat_max=got.rhat_max,
-            ess_min=min(got.ess_bulk_min, got.ess_tail_min),
-            prior_only=not laplace.has_readings(data),
-        )
-    else:
-        found, _ = laplace.sample(prior, data, key, draws)
-        z, weights, everything = found.z, found.weights, found.evaluation
-        reasons = [] if found.converged else ["the search for the mode did not finish"]
-        if found.pareto_k > laplace.K_LIMIT:  # NaN for draws of the prior
-            reasons.append(f"Pareto k {found.pareto_k:.2f} stays above {laplace.K_LIMIT}: use --method nuts")
-        if found.ess < 50:
-            reasons.append(f"only {found.ess:.0f} effective draws")
-        calibration = Calibration(
-            "laplace",
-            not reasons,
-            tuple(reasons),
-            pareto_k=None if np.isnan(found.pareto_k) else found.pareto_k,
-            ess_min=found.ess,
-            fallback="adapted" if found.road == "adapted" else None,
-            prior_only=found.road == "prior",
-        )
-    digest = hashlib.sha256(np.ascontiguousarray(z).tobytes()).hexdigest()[:16]
-    return Posterior(
-        prior, data, z, weights, calibration, everything, as_of_day, standard, record.pseudonym, digest
+    if method != "nuts":
+        return calibrate_many([key], [data], prior, [as_of_day], standard, [record.pseudonym], draws=draws)[0]
+    got = sample_nuts(prior, data, key, draws=max(draws // 4, 250), progress=progress)
+    calibration = Calibration(
+        "nuts",
+        got.ok,
+        got.reasons,
+        rhat_max=got.rhat_max,
+        ess_min=min(got.ess_bulk_min, got.ess_tail_min),
+        prior_only=not laplace.has_readings(data),
     )
+    weights = np.full(got.z.shape[1], 1.0 / got.z.shape[1])
+    return _posterior(prior, data, got.z, weights, calibration, as_of_day, standard, record.pseudonym)
+
+
+def calibrate_many(
+    keys: Sequence[jax.Array],
+    women: Sequence[WomanData],
+    prior: Prior,
+    as_of_days: Sequence[float],
+    standard: str,
+    patients: Sequence[str],
+    *,
+    draws: int = 1000,
+) -> list[Posterior]:
+    """Posteriors of many women by `laplace`, those whose arrays have equal shapes together; each has her own key."""
+    alike: dict[Hashable, list[int]] = {}
+    for i, data in enumerate(women):
+        alike.setdefault(shape_of(data), []).append(i)
+    found: dict[int, Posterior] = {}
+    for group in alike.values():
+        drawn = laplace.sample_many(prior, [women[i] for i in group], [keys[i] for i in group], draws)
+        for i, (one, _) in zip(group, drawn, strict=True):
+            verdict = _verdict(one)
+            found[i] = _posterior(
+                prior, women[i], one.z, one.weights, verdict, as_of_days[i], standard, patients[i]
+            )
+    return [found[i] for i in range(len(women))]
+
+
+def shape_of(data: WomanData) -> Hashable:
+    """What women must share to be calibrated in one program."""
+    leaves, tree = jax.tree.flatten(data)
+    return tree, tuple(np.shape(x) for x in leaves)
+
+
+def _verdict(drawn: laplace.Draws) -> Calibration:
+    reasons = [] if drawn.converged else ["the search for the mode did not finish"]
+    if drawn.pareto_k > laplace.K_LIMIT:  # NaN for draws of the prior
+        reasons.append(f"Pareto k {drawn.pareto_k:.2f} stays above {laplace.K_LIMIT}: use --method nuts")
+    if drawn.ess < 50:
+        reasons.append(f"only {drawn.ess:.0f} effective draws")
+    return Calibration(
+        "laplace",
+        not reasons,
+        tuple(reasons),
+        pareto_k=None if np.isnan(drawn.pareto_k) else drawn.pareto_k,
+        ess_min=drawn.ess,
+        fallback="adapted" if drawn.road == "adapted" else None,
+        prior_only=drawn.road == "prior",
+    )
+
+
+def _posterior(
+    prior: Prior,
+    data: WomanData,
+    z: np.ndarray,
+    weights: np.ndarray,
+    calibration: Calibration,
+    as_of_day: float,
+    standard: str,
+    patient: str,
+) -> Posterior:
+    digest = hashlib.sha256(np.ascontiguousarray(z).tobytes()).hexdigest()[:16]
+    return Posterior(prior, data, z, weights, calibration, as_of_day, standard, patient, digest)
 
 
 def named_parameters(posterior: Posterior) -> dict[str, np.ndarray]:

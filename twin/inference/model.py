@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +13,9 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array
 
-from twin.encode import WomanData
-from twin.inference.priors import Latents, Prior, unpack
+from twin.encode import CgmDays, ToleranceTests, WomanData
+from twin.inference.priors import Latents, Prior, day_pattern, unpack
 from twin.observation.blocks import (
-    CGM_RHO,
-    CGM_STEP_MIN,
     TERM_SD,
     AbstractErrorModel,
     BirthAge,
@@ -29,20 +28,25 @@ from twin.observation.blocks import (
     ogtt_scale,
     spot_cv,
 )
+from twin.observation.residual import CGM_STEP_MIN
 from twin.physiology.coupled import Course, WeekPlan, course, recorded_edges
 from twin.physiology.events import DayEvents
 from twin.physiology.fetus import (
     FIRST_WEEK,
     GLUCOSE_FROM_WEEK,
+    Growth,
     latent_ln_biometry,
     masses_at,
     table_weight,
 )
+from twin.physiology.parameters import MaternalParams
 from twin.physiology.pregnancy import TEST_WEEK, at_weeks
 from twin.physiology.simulate import STEP_MIN, simulate_day
 from twin.programs import stored
 
-OGTT_STEPS = 72  # 180 minutes
+OGTT_MIN = 180.0
+MANY = 200  # lanes a day from which days are simulated one after the other
+CGM_FLOOR_MG_DL = 20.0  # the sensor's level has a logarithm
 
 
 class Predictions(NamedTuple):
@@ -69,90 +73,107 @@ def plan_for(data: WomanData, latents: Latents, rank: int) -> WeekPlan:
     return WeekPlan(events, _lift(data.plan.weight_kg, rank))
 
 
-def _mid_mass(c: Course) -> Array:
-    """Fetal weight at the middle of each glucose week, g."""
-    total = c.growth.edges.L + c.growth.edges.F
+def mid_mass(growth: Growth) -> Array:
+    """Fetal weight at the middle of each glucose week, g, (week, *batch)."""
+    total = growth.edges.L + growth.edges.F
     first = GLUCOSE_FROM_WEEK - FIRST_WEEK
     return 0.5 * (total[first:-1] + total[first + 1 :])
 
 
-def _spot_block(data: WomanData, c: Course) -> Block:
+def _between(G: Array, at: Array, *index: Array) -> Array:
+    """Linear interpolation along the edges of (..., edge, *batch) at edge numbers `at`."""
+    low = jnp.clip(jnp.floor(at).astype(int), 0, G.shape[len(index)] - 2)
+    weight = _lift((at - low).astype(G.dtype), G.ndim - len(index) - 1)
+    return G[(*index, low)] * (1.0 - weight) + G[(*index, low + 1)] * weight
+
+
+def _spot_block(data: WomanData, days: Array) -> Block:
+    """days : (week, edge, *batch)."""
     spots = data.spots
-    rank = c.exposure.ndim - 1
-    at = jnp.clip(spots.minute / STEP_MIN, 0.0, c.G.shape[1] - 1.0)
-    low = jnp.minimum(jnp.floor(at).astype(int), c.G.shape[1] - 2)
-    weight = _lift(at - low, rank)
-    G = c.G[spots.week, low] * (1.0 - weight) + c.G[spots.week, low + 1] * weight
+    rank = days.ndim - 2
+    h = 1440.0 / (days.shape[1] - 1)
+    G = _between(days, jnp.clip(spots.minute / h, 0.0, days.shape[1] - 1.0), spots.week)
     value, censor, mask = (_lift(x, rank) for x in (jnp.log(spots.value), spots.censor, spots.mask))
     return Block(SpotError(), value, censor, mask, jnp.log(G), spot_cv(G, _lift(spots.day_cv, rank)))
 
 
-def _relative_mass(data: WomanData, c: Course, glucose_week: Array) -> Array:
-    mass_28 = table_weight(data.table, jnp.asarray(TEST_WEEK)).astype(c.exposure.dtype)
-    return _mid_mass(c)[glucose_week] / mass_28
-
-
-def _cgm_block(data: WomanData, latents: Latents, c: Course) -> Block:
-    cgm = data.cgm
-    rank = c.exposure.ndim - 1
-    weekly = at_weeks(
+def _at(data: WomanData, latents: Latents, mass: Array, when: CgmDays | ToleranceTests) -> MaternalParams:
+    """Her parameters on sensor days or tests. mass : `mid_mass`."""
+    rank = mass.ndim - 1
+    mass_28 = table_weight(data.table, jnp.asarray(TEST_WEEK)).astype(mass.dtype)
+    return at_weeks(
         latents.maternal,
         latents.pregnancy,
-        _lift(cgm.week, rank),
-        _relative_mass(data, c, cgm.glucose_week),
-        _lift(cgm.weight_kg, rank),
+        _lift(when.week, rank),
+        mass[when.glucose_week] / mass_28,
+        _lift(when.weight_kg, rank),
     )
+
+
+def sensor_days(data: WomanData, latents: Latents, weekly: MaternalParams, h: float) -> Array:
+    """Level of the sensor on its days, (day, time, *batch), mg/dL."""
+    cgm = data.cgm
+    rank = weekly.S_I.ndim - 1
     events = _lift_events(cgm.events, rank)
     # a day without its own record eats the usual meals in this draw's amounts, as the reference days do
     slot = jnp.minimum(jnp.arange(events.meal_mg.shape[0]), latents.meal_factor.shape[0] - 1)
-    amount = jnp.where(_lift(cgm.usual_meals, rank)[None], latents.meal_factor[slot][:, None], 1.0)
-    events = dataclasses.replace(events, meal_mg=events.meal_mg * amount)
-    days = simulate_day(weekly, events)
-    every = int(CGM_STEP_MIN / STEP_MIN)
-    level = days.IG[: cgm.value.shape[1] * every : every]  # (time, day, *batch)
-    level = jnp.swapaxes(level, 0, 1)
-    level = latents.sensor_gain[None, None] * level + latents.sensor_offset[None, None]
-    sd = latents.cgm_cv[None, None] * jnp.maximum(level, 20.0)
-    value, mask = _lift(cgm.value, rank), _lift(cgm.mask, rank)
-    loc, scale = innovations(value, mask, level, sd, CGM_RHO)
+    usual = jnp.where(_lift(cgm.usual_meals, rank)[None], latents.meal_factor[slot][:, None], latents.portion)
+    events = dataclasses.replace(events, meal_mg=events.meal_mg * usual * latents.meal_amount)
+    n_time, every = cgm.value.shape[1], int(CGM_STEP_MIN / h)
+    batch = weekly.S_I.shape[1:]
+    if math.prod(batch) < MANY:
+        level = jnp.moveaxis(simulate_day(weekly, events, h=h).IG[: n_time * every : every], 0, 1)
+    else:  # one day after the other keeps the lanes in the processor's cache
+
+        def one_day(inputs: tuple[MaternalParams, DayEvents]) -> Array:
+            return simulate_day(*inputs, h=h).IG[: n_time * every : every]
+
+        n_days = cgm.value.shape[0]
+        by_day = jax.tree.map(lambda x: jnp.broadcast_to(x, (n_days, *x.shape[1:])), weekly)
+        level = jax.lax.map(one_day, (by_day, jax.tree.map(lambda e: jnp.moveaxis(e, 1, 0), events)))
+    pattern = day_pattern(latents.profile, n_time)
+    gain, offset = latents.sensor_gain[None, None], latents.sensor_offset[None, None]
+    level = gain * level * (1.0 + pattern)[None] + offset
+    return jnp.maximum(level, CGM_FLOOR_MG_DL)
+
+
+def _cgm_block(data: WomanData, latents: Latents, mass: Array, h: float) -> Block:
+    cgm = data.cgm
+    level = jnp.log(sensor_days(data, latents, _at(data, latents, mass, cgm), h))
+    value, mask = (_lift(x, mass.ndim - 1) for x in (jnp.log(cgm.value), cgm.mask))
+    loc, scale = innovations(value, mask, level, latents.cgm_cv[None, None], cgm.gain, cgm.spread)
+    scale = jnp.broadcast_to(scale, loc.shape)
     flat = [x.reshape((-1, *x.shape[2:])) for x in (value, jnp.zeros_like(value), mask, loc, scale)]
     return Block(CgmError(), *flat)
 
 
-def _ogtt_block(data: WomanData, latents: Latents, c: Course) -> Block:
+def _ogtt_block(data: WomanData, latents: Latents, mass: Array, h: float) -> Block:
     tests = data.ogtt
-    rank = c.exposure.ndim - 1
-    weekly = at_weeks(
-        latents.maternal,
-        latents.pregnancy,
-        _lift(tests.week, rank),
-        _relative_mass(data, c, tests.glucose_week),
-        _lift(tests.weight_kg, rank),
-    )
+    rank = mass.ndim - 1
+    weekly = _at(data, latents, mass, tests)
     day = jnp.exp(latents.test_day)
     weekly = dataclasses.replace(
         weekly, S_I=weekly.S_I * day[:, 0], B=weekly.B * day[:, 1], k_e=weekly.k_e * day[:, 2]
     )
-    zero, none = jnp.zeros((1, tests.value.shape[0])), jnp.zeros((0, tests.value.shape[0]))
-    drink = DayEvents(zero, tests.load_mg[None], *(none,) * 9)
-    trajectory = simulate_day(weekly, _lift_events(drink, rank), n_steps=OGTT_STEPS, repeated=False)
-    at = jnp.clip(tests.minute / STEP_MIN, 0.0, float(OGTT_STEPS))
-    low = jnp.minimum(jnp.floor(at).astype(int), OGTT_STEPS - 1)
-    weight = _lift(at - low, rank)
+    like = tests.load_mg[None]
+    zero, none = jnp.zeros_like(like), like[:0]
+    drink = _lift_events(DayEvents(zero, like, *(none,) * 9), rank)
+    G = simulate_day(weekly, drink, n_steps=round(OGTT_MIN / h), h=h, repeated=False).G
     test = jnp.arange(tests.value.shape[0])[:, None]
-    loc = trajectory.G[low, test] * (1.0 - weight) + trajectory.G[low + 1, test] * weight
+    at = jnp.clip(tests.minute / h, 0.0, OGTT_MIN / h)
+    loc = _between(jnp.moveaxis(G, 0, 1), at, test)
     value, mask = _lift(tests.value, rank), _lift(tests.mask, rank)
     flat = [x.reshape((-1, *x.shape[2:])) for x in (value, jnp.zeros_like(value), mask, loc, ogtt_scale(loc))]
     return Block(OgttError(), *flat)
 
 
-def _scan_block(data: WomanData, latents: Latents, c: Course) -> Block:
+def _scan_block(data: WomanData, latents: Latents, growth: Growth) -> Block:
     scans = data.scans
-    rank = c.exposure.ndim - 1
     shift = latents.dating_shift_weeks
+    rank = shift.ndim
     edges = recorded_edges(data.n_cells, shift.dtype, rank) + shift[None]
     week = _lift(scans.week, rank) + shift[None]
-    L, F = masses_at(latents.fetus, c.growth, edges, scans.cell, week, data.table)
+    L, F = masses_at(latents.fetus, growth, edges, scans.cell, week, data.table)
     q_scale = latents.fetus.q_scale[None]
     measures = latent_ln_biometry(L, F, week, q_scale, data.table)
     every = jnp.concatenate([measures, jnp.log(L + F)[None]]) + latents.shape[:, None]
@@ -161,43 +182,79 @@ def _scan_block(data: WomanData, latents: Latents, c: Course) -> Block:
     return Block(ScanError(), value, jnp.zeros_like(value), mask, loc, jnp.broadcast_to(sd, loc.shape))
 
 
-def predict(prior: Prior, data: WomanData, z: Array) -> Predictions:
-    """Everything the model says of this woman's readings. z : (latent, *batch)."""
-    rank = z.ndim - 1
+def glucose_blocks(data: WomanData, latents: Latents, days: Array, mass: Array, h: float) -> dict[str, Block]:
+    """Readings of the mother. days : G of the reference days, (week, edge, *batch); mass : `mid_mass`."""
+    blocks = {}
+    if data.spots.value.shape[0]:
+        blocks["spot_glucose"] = _spot_block(data, days)
+    if data.cgm.value.shape[0]:
+        blocks["cgm"] = _cgm_block(data, latents, mass, h)
+    if data.ogtt.value.shape[0]:
+        blocks["ogtt"] = _ogtt_block(data, latents, mass, h)
+    return blocks
+
+
+def fetal_blocks(data: WomanData, latents: Latents, growth: Growth) -> dict[str, Block]:
+    """Readings of the fetus, and the given birth of an undated pregnancy."""
+    blocks = {}
+    if data.scans.ln_value.shape[0]:
+        blocks["biometry"] = _scan_block(data, latents, growth)
+    if data.birth_week.shape[0]:
+        shift = latents.dating_shift_weeks
+        age = _lift(data.birth_week, shift.ndim) + shift[None]
+        same = jnp.zeros_like(age)
+        blocks["birth_age"] = Block(BirthAge(), age, same, same == 0, age, same + TERM_SD)
+    return blocks
+
+
+def in_precision(data: WomanData, dtype: Any) -> WomanData:
+    """The data's floating point arrays in the precision of the draws."""
+
+    def cast(x: Array) -> Array:
+        return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return jax.tree.map(cast, data)
+
+
+def predict(prior: Prior, data: WomanData, z: Array, h: float = STEP_MIN) -> Predictions:
+    """Everything the model says of this woman's readings. z : (latent, *batch); h : solver step, minutes.
+
+    Computed in the precision of z.
+    """
+    data = in_precision(data, z.dtype)
     latents = unpack(prior, data, z)
     c = course(
         latents.maternal,
         latents.pregnancy,
         latents.fetus,
-        plan_for(data, latents, rank),
+        plan_for(data, latents, z.ndim - 1),
         latents.deviation,
         latents.dating_shift_weeks,
         data.reference_exposure,
         data.table,
+        h,
     )
-    blocks = {}
-    if data.spots.value.shape[0]:
-        blocks["spot_glucose"] = _spot_block(data, c)
-    if data.cgm.value.shape[0]:
-        blocks["cgm"] = _cgm_block(data, latents, c)
-    if data.ogtt.value.shape[0]:
-        blocks["ogtt"] = _ogtt_block(data, latents, c)
-    if data.scans.ln_value.shape[0]:
-        blocks["biometry"] = _scan_block(data, latents, c)
-    if data.birth_week.shape[0]:
-        age = _lift(data.birth_week, rank) + latents.dating_shift_weeks[None]
-        same = jnp.zeros_like(age)
-        blocks["birth_age"] = Block(BirthAge(), age, same, same == 0, age, same + TERM_SD)
+    blocks = glucose_blocks(data, latents, c.G, mid_mass(c.growth), h) | fetal_blocks(data, latents, c.growth)
     return Predictions(blocks, c, c.ok)
+
+
+def log_prior(z: Array) -> Array:
+    """Standard normal, (*batch), summed in full precision."""
+    wide = z.astype(float)
+    return -0.5 * jnp.sum(wide**2, axis=0) - 0.5 * z.shape[0] * jnp.log(2.0 * jnp.pi)
+
+
+def total(z: Array, predictions: Predictions) -> Array:
+    """Log of prior times likelihood, (*batch), summed in full precision; -inf where the solver failed."""
+    value = log_prior(z)
+    for block in predictions.blocks.values():
+        value = value + jnp.sum(block.pointwise().astype(float), axis=0)
+    return jnp.where(predictions.ok & jnp.isfinite(value), value, -jnp.inf)
 
 
 def log_joint(prior: Prior, data: WomanData, z: Array) -> Array:
     """Log of prior times likelihood, (*batch); -inf where the solver failed."""
-    predictions = predict(prior, data, z)
-    total = jnp.sum(dist.Normal(0.0, 1.0).log_prob(z), axis=0)
-    for block in predictions.blocks.values():
-        total = total + block.log_likelihood()
-    return jnp.where(predictions.ok & jnp.isfinite(total), total, -jnp.inf)
+    return total(z, predict(prior, data, z))
 
 
 class Reading(NamedTuple):
@@ -215,7 +272,7 @@ def readings(data: WomanData) -> dict[str, Reading]:
     """What was observed, by kind, flat like the blocks of `predict`."""
     every = {
         "spot_glucose": (np.log(np.asarray(data.spots.value)), data.spots.mask),
-        "cgm": (data.cgm.value, data.cgm.mask),
+        "cgm": (np.log(np.asarray(data.cgm.value)), data.cgm.mask),
         "ogtt": (data.ogtt.value, data.ogtt.mask),
         "biometry": (data.scans.ln_value, data.scans.mask),
     }
@@ -249,14 +306,14 @@ class Evaluation(NamedTuple):
 def evaluate(prior: Prior, data: WomanData, z: Array) -> Evaluation:
     """Everything known at draws z, (latent, draw), in one program: weights, residuals, reference days."""
     predictions = predict(prior, data, z)
-    each = {name: block.pointwise() for name, block in predictions.blocks.items()}
-    total = jnp.sum(dist.Normal(0.0, 1.0).log_prob(z), axis=0)
-    for values in each.values():
-        total = total + jnp.sum(values, axis=0)
-    total = jnp.where(predictions.ok & jnp.isfinite(total), total, -jnp.inf)
-    loc = {name: block.loc for name, block in predictions.blocks.items()}
-    scale = {name: block.scale for name, block in predictions.blocks.items()}
-    return Evaluation(total, each, loc, scale, predictions.course.G[:, :: int(CGM_STEP_MIN / STEP_MIN)])
+    blocks = predictions.blocks
+    return Evaluation(
+        total(z, predictions),
+        {name: block.pointwise() for name, block in blocks.items()},
+        {name: block.loc for name, block in blocks.items()},
+        {name: block.scale for name, block in blocks.items()},
+        predictions.course.G[:, :: int(CGM_STEP_MIN / STEP_MIN)],
+    )
 
 
 def observe(predictions: Predictions) -> None:

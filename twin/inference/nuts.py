@@ -14,7 +14,7 @@ from numpyro.infer import MCMC, NUTS
 
 from twin.encode import WomanData
 from twin.inference.arviz_gate import rhat_and_ess
-from twin.inference.laplace import find_mode, has_readings
+from twin.inference.laplace import find_modes, has_readings
 from twin.inference.model import observe, predict
 from twin.inference.priors import Prior
 
@@ -48,18 +48,18 @@ def sample_nuts(
 ) -> NutsDraws:
     """Sample in the coordinates in which the Laplace approximation is standard normal.
 
-    There z = mode + chol^-T u: an affine change of `pregnancy_model`, whose Jacobian is constant.
+    There z = mode + U'^-1 u: an affine change of `pregnancy_model`, whose Jacobian is constant.
     """
     size = prior.size(data)
     if has_readings(data):
-        mode = find_mode(prior, data, jnp.zeros(size))
-        center, chol = mode.z, mode.curvature_chol
+        (mode,) = find_modes(prior, [data])
+        center, factor = jnp.asarray(mode.z), jnp.asarray(mode.factor)
     else:
-        center, chol = jnp.zeros(size), jnp.eye(size)
+        center, factor = jnp.zeros(size), jnp.eye(size)
 
     def model() -> None:
         u = numpyro.sample("u", dist.ImproperUniform(dist.constraints.real_vector, (), (size,)))
-        z = center + jax.scipy.linalg.solve_triangular(chol, u, trans=1, lower=True)
+        z = center + jax.scipy.linalg.solve_triangular(factor, u, trans=1, lower=False)
         numpyro.factor("prior", jnp.sum(dist.Normal(0.0, 1.0).log_prob(z)))
         observe(predict(prior, data, z))
 
@@ -84,7 +84,7 @@ def sample_nuts(
     u = np.asarray(mcmc.get_samples(group_by_chain=True)["u"])
     flat = u.reshape(-1, size).T
     z = np.asarray(
-        center[:, None] + jax.scipy.linalg.solve_triangular(chol, jnp.asarray(flat), trans=1, lower=True)
+        center[:, None] + jax.scipy.linalg.solve_triangular(factor, jnp.asarray(flat), trans=1, lower=False)
     )
     by_chain = z.reshape(size, chains, draws)
     rhat, bulk, tail = rhat_and_ess({f"z{i}": by_chain[i] for i in range(size)})

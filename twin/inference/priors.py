@@ -33,6 +33,10 @@ XI_CELLS = 2  # weekly cells that share one deviation
 #: day multipliers of one tolerance test, ln SD of S_I, B and k_e: give CVs 4.9/13.2/15.6 % against 5/13/14 %
 #: at 0/1/2 h with the assay inside [A-OGTT-12, RECALLED]
 TEST_DAY_SD = (0.21, 0.21, 0.33)
+#: SD of the day's pattern that the equations leave out, per cosine and sine of 24, 12, 8 and 6 h, of the level
+PROFILE_SD = (0.035, 0.030, 0.025, 0.015)
+#: latents of the fetus and the scans: the mother's days do not depend on them but through the fetal mass
+OF_THE_FETUS = ("theta", "gain", "fat_share", "fatness", "head", "efw_bias", "dating")
 #: share of s_L in the weight response: weights of lean and fat at term [MODEL 2.2: s_L 0.27, s_F 1.5]
 FAT_WEIGHT_SHARE = 0.105
 
@@ -61,15 +65,29 @@ class Prior:
         return {latent.name: i for i, latent in enumerate(self.latents)}
 
     def size(self, data: WomanData) -> int:
-        return len(self.latents) + n_deviations(data) + 3 * data.ogtt.value.shape[0]
+        meals, days = meal_shape(data)
+        return self.n_shared(data) + meals * days
+
+    def n_shared(self, data: WomanData) -> int:
+        """Latents but the amounts of single meals, which come last."""
+        return len(self.latents) + n_deviations(data) + 3 * data.ogtt.value.shape[0] + n_profile(data)
 
     def names(self, data: WomanData) -> list[str]:
         tests = data.ogtt.value.shape[0]
+        meals, days = meal_shape(data)
         return (
             [latent.name for latent in self.latents]
             + [f"xi_{i}" for i in range(n_deviations(data))]
             + [f"test{t}_{part}" for t in range(tests) for part in ("S_I", "B", "k_e")]
+            + [f"profile_{i}" for i in range(n_profile(data))]
+            + [f"meal{m}_day{d}" for m in range(meals) for d in range(days)]
         )
+
+    def of_the_mother(self, data: WomanData) -> np.ndarray:
+        """Indices of the shared latents that move her glucose."""
+        names = self.names(data)[: self.n_shared(data)]
+        fetal = (*OF_THE_FETUS, "shape_", "xi_")
+        return np.array([i for i, name in enumerate(names) if not name.startswith(fetal)])
 
     def center_shifts(self, key: Array, n: int, size: int) -> Array:
         """Draws of the prior's own centers, (draw, size), in units of z; zero for latents without doubt."""
@@ -115,10 +133,38 @@ class Latents(NamedTuple):
     cgm_cv: Array
     shape: Array  # (quantity, *batch), ln; EFW's entry is the shared bias
     test_day: Array  # (test, 3, *batch), ln multipliers
+    profile: Array  # (coefficient, *batch), of the level
+    portion: Array  # factor of every recorded meal
+    meal_amount: Array  # (meal, day, *batch), factors of the sensor days' meals
 
 
 def n_deviations(data: WomanData) -> int:
     return -(-data.n_cells // XI_CELLS)
+
+
+def n_profile(data: WomanData) -> int:
+    return 2 * len(PROFILE_SD) if data.cgm.value.shape[0] else 0
+
+
+def meal_shape(data: WomanData) -> tuple[int, int]:
+    """(meal, day) of the sensor days."""
+    days = data.cgm.value.shape[0]
+    return (data.cgm.events.meal_mg.shape[0], days) if days else (0, 0)
+
+
+def meal_amounts(z: Array, cv: Array) -> Array:
+    """Factors of median about 1 and CV near `cv`, positive, and nearly linear in z, as glucose is in them."""
+    at_1 = 3.0
+    one = math.log1p(math.exp(at_1))
+    slope = cv * one * (1.0 + math.exp(-at_1))
+    return jax.nn.softplus(at_1 + slope * z) / one
+
+
+def day_pattern(coefficients: Array, n_time: int) -> Array:
+    """The day's own pattern over `n_time` equal steps of 24 h, of the level: (time, *batch)."""
+    angle = 2.0 * np.pi * np.arange(n_time)[:, None] / n_time * np.arange(1, len(PROFILE_SD) + 1)[None]
+    basis = np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
+    return jnp.tensordot(jnp.asarray(basis, dtype=coefficients.dtype), coefficients, axes=1)
 
 
 def deviations(z: Array, n_cells: int) -> Array:
@@ -160,7 +206,14 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
     tests = data.ogtt.value.shape[0]
     xi = deviations(z[start : start + n_xi], data.n_cells)
     day_sd = jnp.asarray(TEST_DAY_SD, dtype=z.dtype).reshape((1, 3) + (1,) * len(batch))
-    test_day = z[start + n_xi :].reshape((tests, 3, *batch)) * day_sd
+    after = start + n_xi + 3 * tests
+    test_day = z[start + n_xi : after].reshape((tests, 3, *batch)) * day_sd
+    shared = prior.n_shared(data)
+    profile_sd = np.tile(PROFILE_SD, 2)[: shared - after]
+    profile = z[after:shared] * jnp.asarray(profile_sd, dtype=z.dtype).reshape((-1,) + (1,) * len(batch))
+    meal_cv = data.cgm.meal_cv.astype(z.dtype).reshape((1, -1) + (1,) * len(batch))
+    shape = meal_shape(data)
+    meal_amount = meal_amounts(z[shared:].reshape((*shape, *batch)), meal_cv[:, : shape[1]])
 
     sensitivity = value["S_I"] * jnp.exp(data.ln_S_I_shift)
     median = prior.latents[prior.index["S_I"]].center
@@ -211,7 +264,7 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
     meal_factor = jnp.exp(overall[None] + data.carbohydrate_sd[1] * each[data.meal_of_slot])
     head = {"hc_mm": value["head"], "bpd_mm": value["head"]}
     own = {q: value["efw_bias" if q == "efw_g" else f"shape_{q}"] for q in BIOMETRY}
-    shape = jnp.stack([own[q] + head.get(q, jnp.zeros(batch, dtype=z.dtype)) for q in BIOMETRY])
+    shape_ln = jnp.stack([own[q] + head.get(q, jnp.zeros(batch, dtype=z.dtype)) for q in BIOMETRY])
     return Latents(
         maternal,
         pregnancy,
@@ -222,8 +275,11 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
         value["sensor_gain"],
         value["sensor_offset"],
         value["cgm_cv"],
-        shape,
+        shape_ln,
         test_day,
+        profile,
+        jnp.exp(overall),
+        meal_amount,
     )
 
 

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array
 
+from twin.observation.residual import filtered
+
 #: meter: SD in mg/dL is the larger of 3 and 5 % of glucose [A-SMBG-03]; the ISO limit would be 7.65 [A-SMBG-02]
 METER_SD_MG_DL = 3.0
 METER_CV = 0.05
@@ -23,8 +25,6 @@ SCAN_DF, SCAN_CORE = 6.0, 0.9  # same kurtosis as 0.9 % outliers at four times t
 TERM_WEEK, TERM_SD, PRETERM_SHARE, PRETERM_EDGE, PRETERM_MEAN = 39.3, 1.3, 0.12, 37.8, 3.0
 OGTT_ASSAY_CV = 0.02  # venous plasma [MODEL 1.5]
 OGTT_MODEL_CV = 0.03  # what the equations cannot follow within one test; widened by day multipliers
-CGM_STEP_MIN = 15.0
-CGM_RHO = 0.78  # residual correlation over 15 min: sensor 0.9 at 5 min [MODEL 1.5] and 2-h discrepancy [3.3]
 
 
 class AbstractErrorModel(eqx.Module):
@@ -97,7 +97,9 @@ class BirthAge(AbstractErrorModel):
 
 
 class CgmError(NormalError):
-    """Innovations of the sensor residual: Gaussian given the reading before (see `innovations`)."""
+    """ln sensor glucose: Gaussian given the readings before (see `innovations`)."""
+
+    on_ln: ClassVar[bool] = True
 
 
 class OgttError(NormalError):
@@ -157,15 +159,13 @@ def ogtt_scale(loc: Array) -> Array:
     return jnp.sqrt(OGTT_ASSAY_CV**2 + OGTT_MODEL_CV**2) * loc
 
 
-def innovations(value: Array, mask: Array, level: Array, sd: Array, rho: float) -> tuple[Array, Array]:
-    """AR(1) residuals along the second axis (time) as conditional location and scale.
+def innovations(
+    value: Array, mask: Array, level: Array, sd: Array, gain: Array, spread: Array
+) -> tuple[Array, Array]:
+    """Sensor readings along the second axis (time) as location and scale given those before.
 
-    value, mask, level, sd : (day, time, *batch or ones). The residual's SD follows `sd`; after a gap the
-    correlation starts afresh.
+    value, mask, level, sd : (day, time, *batch or ones); gain, spread : `residual.gains` of the mask. Each day starts
+    afresh.
     """
-    residual = (value - level) / sd
-    before = jnp.concatenate([jnp.zeros_like(residual[:, :1]), residual[:, :-1]], axis=1)
-    known = jnp.concatenate([jnp.zeros_like(mask[:, :1]), mask[:, :-1]], axis=1)
-    link = jnp.where(known, rho, 0.0)
-    loc = level + sd * link * jnp.where(known, before, 0.0)
-    return loc, sd * jnp.sqrt(1.0 - link**2)
+    mean = filtered((value - level) / sd, mask, gain)
+    return level + sd * mean, sd * spread.reshape(spread.shape + (1,) * (level.ndim - 2))

@@ -30,7 +30,7 @@ from twin.physiology.fetus import (
 )
 from twin.physiology.parameters import EXPOSURE_POWER, FetalParams, MaternalParams
 from twin.physiology.pregnancy import PLACENTA_EXPONENT, TEST_WEEK, PregnancyParams, at_weeks
-from twin.physiology.simulate import Trajectory, simulate_day
+from twin.physiology.simulate import STEP_MIN, Trajectory, simulate_day
 
 DAY_START_MIN = 240.0  # the simulated day runs from 04:00 to 04:00, when the gut is empty
 REFERENCE_WEIGHT_KG = 70.0
@@ -73,12 +73,18 @@ def glucose_weeks() -> np.ndarray:
 
 
 def reference_days(
-    p: MaternalParams, g: PregnancyParams, plan: WeekPlan, weeks: Array, fetal_mass: Array, table: GrowthTable
+    p: MaternalParams,
+    g: PregnancyParams,
+    plan: WeekPlan,
+    weeks: Array,
+    fetal_mass: Array,
+    table: GrowthTable,
+    h: float = STEP_MIN,
 ) -> tuple[Trajectory, MaternalParams]:
     """Simulate the reference day of each week. fetal_mass : (week, *batch or ones), g."""
     mass_28 = table_weight(table, jnp.asarray(TEST_WEEK)).astype(fetal_mass.dtype)
     weekly = at_weeks(p, g, weeks, fetal_mass / mass_28, plan.weight_kg)
-    return simulate_day(weekly, plan.events), weekly
+    return simulate_day(weekly, plan.events, h=h), weekly
 
 
 _jitted_days = jax.jit(reference_days)
@@ -117,12 +123,17 @@ class Week(NamedTuple):
 
 
 def live_week(
-    fetus: FetalParams, state: FetusState, week: Week, mass_28: Array, table: GrowthTable
+    fetus: FetalParams,
+    state: FetusState,
+    week: Week,
+    mass_28: Array,
+    table: GrowthTable,
+    h: float = STEP_MIN,
 ) -> tuple[Trajectory, Array, Growth]:
     """One week: the reference day with the fetus's uptake at mid-week, its exposure x, the fetus over the week."""
     mass = (state.L + state.F) * week.to_mid / mass_28
     uptake = week.params.U_fp * mass**PLACENTA_EXPONENT
-    days = simulate_day(dataclasses.replace(week.params, U_fp=uptake), week.events)
+    days = simulate_day(dataclasses.replace(week.params, U_fp=uptake), week.events, h=h)
     x = jnp.log(power_mean(days.G) / week.reference)
     return days, x, grow(fetus, state, week.edges, x[None], week.deviation[None], table)
 
@@ -141,12 +152,13 @@ def course(
     dating_shift_weeks: Array,
     reference: Array,
     table: GrowthTable,
+    h: float = STEP_MIN,
 ) -> Course:
     """A pregnancy from FIRST_WEEK over as many weekly cells as `deviation` and the plan hold.
 
     p, g, fetus : (*batch). deviation : xi per cell, (cell, *batch). dating_shift_weeks : (*batch), true minus
     recorded weeks. reference : `reference_exposure` of the glucose weeks. plan : those weeks, the last of the
-    cells. Mother's functions run on recorded weeks, the fetus on true ones.
+    cells. Mother's functions run on recorded weeks, the fetus on true ones. h : solver step, minutes.
     """
     rank = deviation.ndim - 1
     dtype = deviation.dtype
@@ -173,7 +185,7 @@ def course(
     mass_28 = table_weight(table, jnp.asarray(TEST_WEEK)).astype(dtype)
 
     def advance(state: FetusState, week: Week) -> tuple[FetusState, tuple]:
-        days, x, grew = live_week(fetus, state, week, mass_28, table)
+        days, x, grew = live_week(fetus, state, week, mass_28, table, h)
         end = FetusState(*(s[1] for s in grew.edges))
         return end, (days.G, days.ok, x, end, grew.lean_factor[0], grew.fat_factor[0])
 

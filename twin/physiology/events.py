@@ -78,10 +78,26 @@ class DayEvents(eqx.Module):
         )
 
 
+class Meals(eqx.Module):
+    """Meals as rows of a table, one per step in which any is eaten; the last row is empty.
+
+    lead : batch axes over which the times differ, together (A); the rest (R) share them and read whole rows.
+    """
+
+    row: Array  # (step, A), row of each step
+    table: tuple[Array, ...]  # S1, S2, Q, absorbed at the end of the step, mg, each (row, A, R)
+    batch: tuple[int, ...] = eqx.field(static=True)
+
+    def of_step(self, row: Array) -> tuple[Array, ...]:
+        """What the meals of one step add, (*batch) each. row : (A,)."""
+        lead = jnp.arange(row.shape[0])
+        return tuple(x[row, lead].reshape(self.batch) for x in self.table)
+
+
 class Drives(eqx.Module):
     """What the events do on each step; step axis first. None: no such event in the whole batch."""
 
-    gut: tuple[Array, ...] | None  # S1, S2, Q, absorbed added at the end of each step, mg
+    meals: Meals | None
     gut_start: tuple[Array, ...] | None  # S1, S2, Q left by the day before, mg
     u_sc: Array | None  # subcutaneous insulin entering plasma over [n+1/2, n+3/2], mU/min
     E_met: Array | None  # at n+1/2
@@ -131,29 +147,30 @@ def _per_event(t: Array, events: tuple[Array, ...], level) -> Any:
     return total
 
 
-def _gut_injections(
-    events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repeated: bool
-) -> tuple[Array, ...]:
+def _meals(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repeated: bool) -> Meals:
     """Each meal enters at its own minute: what it has become by the end of its step is added there.
 
     A meal outside the day is the same meal on another day when `repeated`, and is not part of it otherwise.
     """
     batch = jnp.broadcast_shapes(events.meal_mg.shape[1:], p.k_e.shape, p.k_a.shape)
-    n_meals = events.meal_mg.shape[0]
+    n_meals, times = events.meal_mg.shape[0], events.meal_min.shape[1:]
     k = jnp.floor(events.meal_min / h)
     s1, s2, q = chains.gut_states(events.meal_mg, (k + 1) * h - events.meal_min, p.k_e[None], p.k_a[None])
     parts = (s1, s2, q, events.meal_mg - s1 - s2 - q)
-    # not `repeated`: a negative index would count from the end, so it is moved behind it
-    step = jnp.mod(k, round(DAY_MIN / h)) if repeated else jnp.where(k < 0, n_steps, k)
-    index = jnp.broadcast_to(step, (n_meals, *batch)).reshape(n_meals, -1).astype(int)
-    lane = jnp.broadcast_to(jnp.arange(index.shape[1])[None], index.shape)
+    step = jnp.mod(k, round(DAY_MIN / h)) if repeated else k
+    split = max((i + 1 for i, n in enumerate(times) if n > 1), default=0)
+    A = math.prod(batch[:split])
+    lead = jnp.broadcast_to(step, (n_meals, *batch[:split], *times[split:])).reshape(n_meals, A).astype(int)
+    first = jnp.argmax(lead[:, None] == lead[None], axis=1)  # meals of one step share the first one's row
 
-    def scatter(x: Array) -> Array:
-        flat = jnp.broadcast_to(x, (n_meals, *batch)).reshape(n_meals, -1)
-        zeros = jnp.zeros((n_steps, index.shape[1]), dtype=flat.dtype)
-        return zeros.at[index, lane].add(flat, mode="drop").reshape(n_steps, *batch)
+    def rows(x: Array) -> Array:
+        flat = jnp.broadcast_to(x, (n_meals, *batch)).reshape(n_meals, A, -1)
+        empty = jnp.zeros((n_meals + 1, *flat.shape[1:]), dtype=flat.dtype)
+        return empty.at[first, jnp.arange(A)[None]].add(flat)
 
-    return tuple(scatter(x) for x in parts)
+    here = lead[None] == jnp.arange(n_steps)[:, None, None]  # (step, meal, A)
+    row = jnp.where(here.any(axis=1), jnp.argmax(here, axis=1), n_meals)
+    return Meals(row, tuple(rows(x) for x in parts), batch)
 
 
 def _gut_start(events: DayEvents, p: MaternalParams) -> tuple[Array, ...]:
@@ -171,9 +188,9 @@ def drives(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repe
     def grid(start: float, count: int) -> Array:
         return (jnp.arange(count, dtype=like.dtype) * h + start).reshape((count,) + (1,) * rank)
 
-    gut, gut_start = None, None
+    meals, gut_start = None, None
     if events.meal_mg.shape[0]:
-        gut = _gut_injections(events, p, n_steps, h, repeated=repeated)
+        meals = _meals(events, p, n_steps, h, repeated=repeated)
         gut_start = _gut_start(events, p) if repeated else None
     zero = jnp.zeros_like(like)
     u_sc, u_start, E_met, E_met_start, E_ex, e_SI, e_SI_start = None, zero, None, zero, None, None, zero + 1.0
@@ -228,4 +245,4 @@ def drives(events: DayEvents, p: MaternalParams, n_steps: int, h: float, *, repe
         E_ex = (p.g_ex[None] * jnp.diff(integral[:-1], axis=0) / h, p.g_ex[None] * around)
         gain = 1.0 + p.s_ex[None] * slow[:-1]
         e_SI_start, e_SI = gain[0], gain[1:]
-    return Drives(gut, gut_start, u_sc, E_met, E_ex, e_SI, u_start, E_met_start, e_SI_start)
+    return Drives(meals, gut_start, u_sc, E_met, E_ex, e_SI, u_start, E_met_start, e_SI_start)

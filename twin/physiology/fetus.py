@@ -70,7 +70,9 @@ def table_days() -> np.ndarray:
 
 def _read(column: Array, week: Array) -> Array:
     """Interpolate a table column at true weeks (any shape)."""
-    at = jnp.clip(7.0 * week - _TABLE_FIRST_DAY, 0.0, _TABLE_LAST_DAY - _TABLE_FIRST_DAY - 1e-6)
+    at = jnp.clip(
+        7.0 * week - _TABLE_FIRST_DAY, 0.0, _TABLE_LAST_DAY - _TABLE_FIRST_DAY - 1e-3
+    )  # also in single precision
     low = jnp.floor(at).astype(int)
     fraction = at - low
     return column[low] * (1.0 - fraction) + column[low + 1] * fraction

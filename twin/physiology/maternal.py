@@ -1,7 +1,7 @@
 """Maternal glucose and insulin: the vector field, its fasting state, and one staggered semi-implicit step.
 
 Equations of docs/model/maternal_glucose.md (evidence MODEL 1.1). On the step from t_n to t_{n+1}: the linear
-chains are exact, G takes an exponential step with X at the half step, and X, Y, I live on half steps with
+chains are exact, G decays by a rational function with X at the half step, and X, Y, I live on half steps with
 dG/dt taken at n+1: one evaluation per step, second order, positive for any parameters.
 """
 
@@ -37,7 +37,7 @@ class MaternalState(NamedTuple):
 class StepDrive(NamedTuple):
     """One step's slice of `Drives`, with zeros for what is absent."""
 
-    gut: tuple[Array, ...] | None
+    gut: tuple[Array, ...] | None  # S1, S2, Q, absorbed added by the meals of the step, mg
     u_sc: Array | float
     E_met: Array | float
     E_ex: tuple[Array, Array] | tuple[float, float]  # mean over the step, and at its end
@@ -94,7 +94,7 @@ def fasting_state(p: MaternalParams, E_met: Array, u_sc: Array) -> MaternalState
 
 
 class StepCoefficients(eqx.Module):
-    """Propagators of one step length, computed once per simulation."""
+    """Propagators and products of parameters for one step length, computed once per simulation."""
 
     h: float = eqx.field(static=True)
     gut: tuple[Array, Array, Array, Array, Array]
@@ -106,6 +106,13 @@ class StepCoefficients(eqx.Module):
     early_IG: Array  # weight of G at the start of the step
     late_IG: Array  # weight of G at its end
     half_X: Array
+    produced: Array  # R0 / VG
+    taken_up: Array  # U_fp / VG
+    per_absorbed: Array  # f / (BW VG)
+    secreted: Array  # B sigma
+    over_G_s: Array
+    dynamic: Array  # B K_d
+    per_u_sc: Array  # 1 / (V_I BW)
 
     @classmethod
     def of(cls, p: MaternalParams, h: float) -> StepCoefficients:
@@ -123,6 +130,13 @@ class StepCoefficients(eqx.Module):
             early_IG=ramp - keep,
             late_IG=1.0 - ramp,
             half_X=-jnp.expm1(-p.p2 * h / 2),
+            produced=p.R0 / p.VG,
+            taken_up=p.U_fp / p.VG,
+            per_absorbed=p.f / (p.BW * p.VG),
+            secreted=p.B * SIGMA,
+            over_G_s=1.0 / p.G_s,
+            dynamic=p.B * p.K_d,
+            per_u_sc=1.0 / (p.V_I * p.BW),
         )
 
 
@@ -137,16 +151,18 @@ def step(p: MaternalParams, c: StepCoefficients, y: MaternalState, d: StepDrive)
     if d.gut is not None:
         S1, S2, Q = S1 + d.gut[0], S2 + d.gut[1], Q + d.gut[2]
         absorbed = absorbed + d.gut[3]
-    base = p.R0 * (1.0 - d.E_met) - p.U_fp
+    base = c.produced * (1.0 - d.E_met) - c.taken_up
     E_mean, E_end = d.E_ex
-    k_mid = p.E_G0 + E_mean + y.X
-    mean_supply = (base + p.f * absorbed / (h * p.BW)) / p.VG
-    decay = jnp.expm1(-k_mid * h)
-    G = y.G * (1.0 + decay) - mean_supply * decay / k_mid
+    u = (p.E_G0 + E_mean + y.X) * h
+    # exp(-u) as 1 / (1 + u + u^2/2 + u^3/6): third order, positive and bounded for any u, rest stays at rest
+    supplied = h * base + c.per_absorbed * absorbed
+    G = (y.G + supplied * (1.0 + u * (0.5 + u / 6.0))) / (1.0 + u * (1.0 + u * (0.5 + u / 6.0)))
     X_edge = y.X + c.half_X * (p.S_I * d.e_SI * y.I - y.X)
-    dG = (base + p.f * p.k_a * Q / p.BW) / p.VG - (p.E_G0 + E_end + X_edge) * G
-    Y = c.keep_Y * y.Y + (1.0 - c.keep_Y) * secretion(p, G)
-    inflow = 0.5 * (y.Y + Y) + p.B * p.K_d * positive_part(dG) + d.u_sc / (p.V_I * p.BW)
+    dG = base + c.per_absorbed * p.k_a * Q - (p.E_G0 + E_end + X_edge) * G
+    r2 = (G * c.over_G_s) ** 2
+    assert HILL == 4
+    Y = c.keep_Y * y.Y + (1.0 - c.keep_Y) * c.secreted * (r2 * r2 / (1.0 + r2 * r2))
+    inflow = 0.5 * (y.Y + Y) + c.dynamic * positive_part(dG) + d.u_sc * c.per_u_sc
     I = c.keep_I * y.I + c.gain_I * inflow
     X = c.keep_X * y.X + (1.0 - c.keep_X) * p.S_I * d.e_SI * 0.5 * (y.I + I)
     IG = c.keep_IG * y.IG + c.early_IG * y.G + c.late_IG * G
@@ -182,10 +198,13 @@ class Trajectory(NamedTuple):
 
 
 def slice_drives(d: Drives) -> StepDrive:
-    """Step axis first in every present drive, so that `lax.scan` hands out one step at a time."""
+    """Step axis first in every present drive, so that `lax.scan` hands out one step at a time.
+
+    Of the meals this is the row of their table; `Meals.of_step` makes a step's `gut` of it.
+    """
     absent = 0.0
     return StepDrive(
-        d.gut,
+        None if d.meals is None else (d.meals.row,),
         absent if d.u_sc is None else d.u_sc,
         absent if d.E_met is None else d.E_met,
         (absent, absent) if d.E_ex is None else d.E_ex,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from twin.physiology.events import DayEvents, Drives, drives
+from twin.physiology.events import DayEvents, Drives, Meals, drives
 from twin.physiology.maternal import (
     MaternalState,
     StepCoefficients,
@@ -25,14 +25,16 @@ from twin.physiology.maternal import (
 )
 from twin.physiology.parameters import MaternalParams
 
-STEP_MIN = 2.5  # error against the exact solution: docs/model/numerics.md
+STEP_MIN = 2.5  # to fit readings; error against the exact solution: docs/model/numerics.md
+COARSE_STEP_MIN = 5.0  # ensembles, and the search for a mode
 DAY_STEPS = 576
 
 
 class Staggered(diffrax.AbstractSolver):
     """The staggered semi-implicit step as a diffrax solver of fixed step `h` minutes.
 
-    args = (MaternalParams, StepCoefficients, scanned drives); the drive of a step is found from its start time.
+    args = (MaternalParams, StepCoefficients, Meals or None, scanned drives); the drive of a step is found from its
+    start time.
     """
 
     h: float
@@ -46,23 +48,28 @@ class Staggered(diffrax.AbstractSolver):
         return None
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
-        p, c, scanned = args
-        y1 = step(p, c, y0, _drive_at(scanned, t0, self.h))
+        p, c, meals, scanned = args
+        y1 = step(p, c, y0, _drive_at(scanned, meals, t0, self.h))
         return y1, None, {"y0": y0, "y1": y1}, None, diffrax.RESULTS.successful
 
     def func(self, terms, t0, y0, args):
         return terms.vf(t0, y0, args)
 
 
-def _drive_at(scanned: StepDrive, t_min: Array, h: float) -> StepDrive:
+def _with_meals(d: StepDrive, meals: Meals | None) -> StepDrive:
+    """The drive of a step, the row of its meals replaced by what they add."""
+    return d if meals is None or d.gut is None else d._replace(gut=meals.of_step(d.gut[0]))
+
+
+def _drive_at(scanned: StepDrive, meals: Meals | None, t_min: Array, h: float) -> StepDrive:
     """The drive of the step that starts at `t_min`."""
     k = jnp.round(t_min / h).astype(int)
-    return jax.tree.map(lambda a: a[k] if isinstance(a, jax.Array) else a, scanned)
+    return _with_meals(jax.tree.map(lambda a: a[k] if isinstance(a, jax.Array) else a, scanned), meals)
 
 
 def _field(t_min: Array, y: MaternalState, args: Any) -> MaternalState:
-    p, c, scanned = args
-    return vector_field(t_min, y, (p, _drive_at(scanned, t_min, c.h)))
+    p, c, meals, scanned = args
+    return vector_field(t_min, y, (p, _drive_at(scanned, meals, t_min, c.h)))
 
 
 def _split(scanned: StepDrive) -> tuple[list[Array], Callable[[list[Array]], StepDrive]]:
@@ -92,17 +99,18 @@ def simulate_day(
     p: MaternalParams,
     events: DayEvents,
     *,
-    n_steps: int = DAY_STEPS,
+    n_steps: int | None = None,
     h: float = STEP_MIN,
     repeated: bool = True,
     start: MaternalState | None = None,
 ) -> Trajectory:
-    """Glucose over `n_steps` steps of `h` minutes from the fasting state (or `start`).
+    """Glucose over `n_steps` steps (None: a day) of `h` minutes from the fasting state (or `start`).
 
     p : fields (*batch); events : fields (event, *batch); ones broadcast, ranks equal.
     repeated : the same day went before for ever, so tablets, basal insulin and activity linger.
     Returns : Trajectory, edges first; values made finite where `ok` is false.
     """
+    n_steps = round(1440.0 / h) if n_steps is None else n_steps
     d = drives(events, p, n_steps, h, repeated=repeated)
     c = StepCoefficients.of(p, h)
     y0 = starting_state(p, d) if start is None else start
@@ -113,7 +121,7 @@ def simulate_day(
     xs, join = _split(slice_drives(d))
 
     def advance(y: MaternalState, parts: list[Array]) -> tuple[MaternalState, tuple[Array, Array]]:
-        y = step(p, c, y, join(parts))
+        y = step(p, c, y, _with_meals(join(parts), d.meals))
         return y, (y.G, y.IG)
 
     end, (G, IG) = jax.lax.scan(advance, y0, xs, length=n_steps)
@@ -141,7 +149,7 @@ def diffrax_day(
         t1=n_steps * h,
         dt0=None,
         y0=y0,
-        args=(p, StepCoefficients.of(p, h), slice_drives(d)),
+        args=(p, StepCoefficients.of(p, h), d.meals, slice_drives(d)),
         stepsize_controller=diffrax.StepTo(edges),
         saveat=diffrax.SaveAt(ts=edges),
         max_steps=n_steps + 1,

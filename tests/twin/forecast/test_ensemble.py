@@ -39,7 +39,10 @@ def test_values_are_possible(one_forecast):
     ds = one_forecast.dataset
     assert ((ds["time_in_range"] >= 0) & (ds["time_in_range"] <= 1)).all()
     assert (ds["mean_glucose_mg_dl"] > 50).all() and (ds["mean_glucose_mg_dl"] < 300).all()
-    assert (ds["fetal_weight_g"].diff("gestational_day") > 0).all(), "growth never reverses"
+    grown = ds["fetal_weight_g"].diff("gestational_day")
+    assert (grown >= 0).all() and (grown.isel(gestational_day=slice(None, -21)) > 0).all(), (
+        "growth never reverses"
+    )
     np.testing.assert_allclose(ds["fetal_lean_g"] + ds["fetal_fat_g"], ds["fetal_weight_g"], rtol=1e-5)
     hours = one_forecast.hours_low
     assert ((hours >= 0) & (hours <= 24)).all()
@@ -126,8 +129,8 @@ def test_doses_move_only_when_titrated(one_forecast):
 def titrate(factor, basal, after_meal):
     """One basal and one rapid dose (minute 200); glucose at 06:30 and 75 min after the rapid dose as given."""
     events = events_of([DailyPattern(meals=(), doses=((1080.0, 8.0, "glargine"), (200.0, 4.0, "rapid")))])
-    G = np.full((577, 1), 100.0)
-    G[60], G[110] = basal, after_meal
+    G = np.full((289, 1), 100.0)
+    G[30], G[55] = basal, after_meal
     start = jnp.full((events.dose_mU.shape[0], 1), factor)
     return [
         np.asarray(_titrate(start, events, jnp.asarray(G), jnp.asarray([t]), TARGETS))[:2, 0]

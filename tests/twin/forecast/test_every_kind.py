@@ -10,7 +10,7 @@ from tests.one_woman import AS_OF_DAY, STANDARD, at, make_record
 from twin.encode import encode
 from twin.forecast.ensemble import run_ensemble
 from twin.forecast.run import _future, single
-from twin.inference.laplace import linearise
+from twin.inference.linearise import standard_mass, sweep
 from twin.inference.model import evaluate
 from twin.inference.priors import XI_CELLS, load_prior, n_deviations
 from twin.physiology.fetus import FIRST_WEEK, LAST_WEEK
@@ -43,11 +43,15 @@ def test_fit_and_forecast_trace(kind):
     record, prior = make_record(KINDS[kind]), load_prior()
     data = encode(record, AS_OF_DAY, standard=STANDARD)
     size = prior.size(data)
-    value, gradient, H = jax.eval_shape(lambda z: linearise(prior, data, z), jnp.zeros(size))
-    assert value.shape == () and gradient.shape == (size,) and H.shape == (size, size)
-    found = jax.eval_shape(lambda z: evaluate(prior, data, z), jnp.zeros((size, DRAWS)))
-    assert found.log_joint.shape == (DRAWS,)
-    assert {x.shape[-1] for x in jax.tree.leaves(found)} == {DRAWS}
+    found = jax.eval_shape(
+        lambda z, m: sweep(prior, data, z, m), jnp.zeros(size), jnp.asarray(standard_mass(data))
+    )
+    assert found.value.shape == () and found.gradient.shape == (size,) and found.H.shape == (size, size)
+    for dtype in (np.float64, np.float32):
+        every = jax.eval_shape(lambda z: evaluate(prior, data, z), jnp.zeros((size, DRAWS), dtype))
+        assert every.log_joint.shape == (DRAWS,)
+        assert {x.shape[-1] for x in jax.tree.leaves(every)} == {DRAWS}
+        assert {x.dtype for x in jax.tree.leaves(every[1:])} == {np.dtype(dtype)}, "nothing widens the model"
     plans = [plan_of(name, record, AS_OF_DAY, None) for name in NAMES]
     future = single(_future(record, AS_OF_DAY, plans, STANDARD))
     beyond = -(-(LAST_WEEK - FIRST_WEEK) // XI_CELLS) - n_deviations(data)

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from twin.observation import BirthAge, Block, CgmError, OgttError, ScanError, SpotError
+from twin.observation import BirthAge, Block, CgmError, OgttError, ScanError, SpotError, residual
 from twin.observation.blocks import (
-    CGM_RHO,
     SCAN_CORE,
     SCAN_DF,
     STUDENT_DF,
@@ -92,40 +91,52 @@ def test_birth_age_is_a_density_of_the_age():
 
 
 def sensor_days(rng):
-    level = 100.0 + 30.0 * np.sin(np.linspace(0, 7, 24))[None] + np.array([[0.0], [8.0]])
-    sd = 0.07 * level
+    level = np.log(100.0 + 30.0 * np.sin(np.linspace(0, 7, 24))[None] + np.array([[0.0], [8.0]]))
+    sd = 0.07 + 0.01 * np.arange(24)[None] + np.zeros((2, 1))
     return level + sd * rng.standard_normal((2, 24)), level, sd
 
 
 def innovation_density(value, mask, level, sd):
-    loc, scale = innovations(*(jnp.asarray(x) for x in (value, mask, level, sd)), CGM_RHO)
+    loc, scale = innovations(*(jnp.asarray(x) for x in (value, mask, level, sd, *residual.gains(mask))))
     return np.where(mask, stats.norm(np.asarray(loc), np.asarray(scale)).logpdf(value), 0.0).sum(axis=1)
 
 
+def joint_density(value, level, sd, known):
+    """The multivariate normal with the residual's correlation, of the readings there are."""
+    at = np.flatnonzero(known)
+    lag = 15.0 * np.subtract.outer(at, at)
+    cov = np.outer(sd[at], sd[at]) * residual.correlation(lag)
+    return stats.multivariate_normal(level[at], cov).logpdf(value[at])
+
+
 def test_innovations_are_the_joint_gaussian():
-    """Against the multivariate normal density with covariance sd_i sd_j rho^|i - j|."""
     value, level, sd = sensor_days(np.random.default_rng(3))
     got = innovation_density(value, np.ones((2, 24), bool), level, sd)
-    lag = np.abs(np.subtract.outer(np.arange(24), np.arange(24)))
     for d in range(2):
-        joint = stats.multivariate_normal(level[d], np.outer(sd[d], sd[d]) * CGM_RHO**lag)
-        assert got[d] == pytest.approx(joint.logpdf(value[d]), rel=1e-9)
+        assert got[d] == pytest.approx(joint_density(value[d], level[d], sd[d], np.ones(24)), rel=1e-9)
 
 
-def test_innovations_start_afresh_after_a_gap():
+def test_innovations_remember_across_a_gap():
     value, level, sd = sensor_days(np.random.default_rng(4))
     mask = np.ones((2, 24), bool)
     mask[:, 9:12] = False
+    mask[1, 0] = False
     spoiled = np.where(mask, value, 1e4)  # what stands under the mask must not matter
     got = innovation_density(spoiled, mask, level, sd)
     for d in range(2):
-        parts = 0.0
-        for cut in (slice(0, 9), slice(12, 24)):
-            n = cut.stop - cut.start
-            lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
-            cov = np.outer(sd[d, cut], sd[d, cut]) * CGM_RHO**lag
-            parts += stats.multivariate_normal(level[d, cut], cov).logpdf(value[d, cut])
-        assert got[d] == pytest.approx(parts, rel=1e-9)
+        assert got[d] == pytest.approx(joint_density(value[d], level[d], sd[d], mask[d]), rel=1e-9)
+
+
+def test_residual_correlation_is_that_of_its_dynamics():
+    """Stationary covariance and transition against the closed form, steps of 5 and 15 min; unit variance."""
+    for step in (5.0, 15.0):
+        A, fresh, stationary = residual.dynamics(step)
+        np.testing.assert_allclose(A @ stationary @ A.T + fresh, stationary, atol=1e-12)
+        assert np.linalg.eigvalsh(fresh).min() > -1e-12
+        seen = np.array([1.0, 1.0, 0.0])
+        for k in (0, 1, 4, 30):
+            got = seen @ np.linalg.matrix_power(A, k) @ stationary @ seen
+            assert got == pytest.approx(float(residual.correlation(np.array(k * step))), abs=1e-12)
 
 
 def test_spot_cv_is_meter_and_day():
