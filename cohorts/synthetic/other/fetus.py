@@ -23,7 +23,7 @@ SHAPE_NU, RATE, MID_WEEK = 0.3793, 0.10205, 37.006
 LEVEL_WEIGHT_G, LEVEL_WEEK = 3350.0, 39.43  # the population's centre, as in the prior (docs/model/priors.md)
 #: ln SD between fetuses of size, asymptote and rate of approach, and their link. Tuned to the spread of estimated
 #: weight (11-12 %) and of birth weight (0.13) [C-STD-01, C-STD-09, C-STD-13]
-SIZE_LN_SD, ASYMPTOTE_LN_SD, RATE_LN_SD, ASYMPTOTE_RATE_R = 0.06, 0.135, 0.02, -0.6
+SIZE_LN_SD, ASYMPTOTE_LN_SD, RATE_LN_SD, ASYMPTOTE_RATE_R = 0.053, 0.14, 0.02, -0.6
 #: slow deviation of the rate of ln weight: stationary SD, weeks; tuned to correlations of size over weeks [C-LONG-02]
 DEVIATION_SD, DEVIATION_WEEKS = 0.06, 3.5
 #: response of the growth rate to ln exposure; tuned so that ln weight at 40 weeks moves 0.36 per ln exposure held

@@ -6,6 +6,7 @@ Woman i of a seed is the same whatever the number of women.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import jax
@@ -252,8 +253,13 @@ def _readings(
 
 def _spot_rows(w: Hidden) -> list[tuple[Row, tuple[int, float, str]]]:
     """Placeholder rows of finger pricks with their plans, in time order."""
-    rows = [r for r in glucose_rows(w.plan) if r["kind"] == "smbg"]
+    rows = [r for r in _placeholders(w) if r["kind"] == "smbg"]
     return list(zip(rows, sorted(w.plan.spots, key=lambda s: (s[0], s[1])), strict=True))
+
+
+def _placeholders(w: Hidden) -> list[Row]:
+    """Meter and laboratory rows without values; the sensor's are made with theirs."""
+    return glucose_rows(replace(w.plan, cgm=None))
 
 
 def _scans(w: Hidden, i: int, p: fetus.Fetuses, course: fetus.Course) -> list[Row]:
@@ -286,7 +292,7 @@ def _record(
     plan = w.plan
     glucose = list(readings)
     if test is not None:
-        placeholders = [r for r in glucose_rows(plan) if r["kind"] == "ogtt"]
+        placeholders = [r for r in _placeholders(w) if r["kind"] == "ogtt"]
         assert len(placeholders) == len(OGTT_MINUTES)
         glucose += [r | {"value_mg_dl": float(v)} for r, v in zip(placeholders, test, strict=True)]
     tables = intake_rows(plan, design, doses, recorded=True, treated=cared_for)
