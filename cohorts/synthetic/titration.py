@@ -26,7 +26,11 @@ def titrate(
 ) -> list[Doses | None]:
     """Weekly doses of stacked women; None for the untreated. run : data to outcome. treated : (woman,), bool."""
     weeks = GLUCOSE_FROM_WEEK + np.arange(data.plan.weight_kg.shape[0])
-    return titrated(lambda units: run(with_doses(data, units)).review, weeks, start_week, treated)
+
+    def review(units: np.ndarray) -> np.ndarray:
+        return np.asarray(run(with_doses(data, units)).review)
+
+    return titrated(review, weeks, start_week, treated)
 
 
 def titrated(

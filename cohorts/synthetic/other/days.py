@@ -91,7 +91,9 @@ def _injected(h: Hidden, day: int, doses: Doses | None) -> list[tuple[float, flo
     """(minute since 04:00, U, formulation) of a day's insulin, at the minutes the record gives."""
     given = () if doses is None else doses.by_week.get(day // 7, ())
     eaten = {m.slot: m.clock_min for m in h.plan.meals if m.day == day}
-    clocks = [eaten.get(s, REFERENCE_MEALS[s][0]) - DOSE_BEFORE_MEAL_MIN for s in RAPID_MEALS] + [NPH_CLOCK_MIN]
+    clocks = [eaten.get(s, REFERENCE_MEALS[s][0]) - DOSE_BEFORE_MEAL_MIN for s in RAPID_MEALS] + [
+        NPH_CLOCK_MIN
+    ]
     return [
         (clock - DAY_START_MIN, units, name)
         for clock, units, name in zip(clocks, given, DOSE_FORMULATION, strict=bool(given))

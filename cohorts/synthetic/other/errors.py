@@ -27,7 +27,9 @@ LABORATORY_CV = 0.02  # venous plasma [MODEL 1.5]
 #: single measures by one observer, and between observers, ln SD [C-ERR-01..04]; BPD between observers assumed
 SCAN_LN_SD = {"hc_mm": 0.011, "ac_mm": 0.019, "fl_mm": 0.024, "bpd_mm": 0.012}
 BETWEEN_LN_SD = {"hc_mm": 0.018, "ac_mm": 0.032, "fl_mm": 0.040, "bpd_mm": 0.016}
-OPERATOR_SHARE = 0.5  # of what observers differ by, that reaches the record (assumed: a department's training)
+OPERATOR_SHARE = (
+    0.5  # of what observers differ by, that reaches the record (assumed: a department's training)
+)
 OPERATOR_R = 0.5  # assumed correlation of the offset from one scan of a woman to her next
 SCAN_DF = 4.0
 AC_PER_BMI, AC_FROM_BMI = 0.02, 30.0  # [MODEL 2.3, assumed]

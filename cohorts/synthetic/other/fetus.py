@@ -37,7 +37,11 @@ SEX_LN = {"male": 0.018, "female": -0.018, "": 0.0}
 SMOKING_LN, HYPERTENSION_LN = -0.065, -0.030
 BMI_LN, GAIN_LN, MIDDLE_BMI, LARGEST_BMI = 0.006, 0.0072, 27.0, 45.0
 LATER_CHILD_LN, LATER_CHILD_WEEK = 0.03, 34.0
-SHARES = {"smoking": 0.06, "hypertension": 0.10, "later_child": 0.60}  # so that effects leave the centre alone
+SHARES = {
+    "smoking": 0.06,
+    "hypertension": 0.10,
+    "later_child": 0.60,
+}  # so that effects leave the centre alone
 BIRTH_LN_SD = 0.02  # [MODEL 2.3]
 
 MEASURES = ("hc_mm", "ac_mm", "fl_mm", "bpd_mm")
@@ -172,7 +176,9 @@ def ln_biometry(p: Fetuses, ln_weight: Floats, glucose_ln: Floats, week: Floats)
     """ln mm of MEASURES at true weeks, (measure, fetus): INTERGROWTH-21st's medians belong to its median weight, and
     each measure goes with a power of weight [C-STD-03..06, C-STD-09]."""
     day = DAYS * week
-    typical = np.log(np.asarray(weight_median_g(np.clip(day, 126.0, 287.0), standard="intergrowth21_hadlock_efw")))
+    typical = np.log(
+        np.asarray(weight_median_g(np.clip(day, 126.0, 287.0), standard="intergrowth21_hadlock_efw"))
+    )
     # outside the published weeks the weight runs on as the population's own curve does
     edge = np.clip(week, 18.0, 41.0)
     typical = typical + population_ln_weight(week) - population_ln_weight(edge)

@@ -18,8 +18,8 @@ STEP_MIN = 1.0
 OUT_MIN = 5  # glucose is kept every 5 min, the sensor's step
 LEAST_LOAD_MG = 1000.0  # emptying needs a load; before the first meal the stomach is empty
 PMOL_PER_U = 6000.0  # 1 uU/mL = 6 pmol/L [MODEL]
-#: counter-regulation, which the paper leaves out: production gained per mg/dL below a level, mg/kg/min (assumed; without
-#: it 0.3 % of the day lies below 40 mg/dL, MODEL 6.2)
+#: counter-regulation, which the paper leaves out: production gained per mg/dL below a level, mg/kg/min (assumed;
+#: without it 0.3 % of the day lies below 40 mg/dL, MODEL 6.2)
 COUNTER_FROM_MG_DL, COUNTER_GAIN = 60.0, 0.08
 
 
@@ -258,9 +258,7 @@ def run(
         for here, mg in begins.get(step, ()):
             load[here] = np.maximum(y[0, here] + y[1, here] + mg, LEAST_LOAD_MG)
         u1, u2 = (absorbed_insulin(intake, p.BW, t + x) for x in (0.5, 1.0))
-        at = tuple(
-            Drive(feeding[step], load, u, factor(t + x)) for u, x in ((u0, 0.0), (u1, 0.5), (u2, 1.0))
-        )
+        at = tuple(Drive(feeding[step], load, u, factor(t + x)) for u, x in ((u0, 0.0), (u1, 0.5), (u2, 1.0)))
         rk4(p, y, STEP_MIN, at, work)  # type: ignore[arg-type]
         u0 = u2
         note(t + 1)

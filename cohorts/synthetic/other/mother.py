@@ -37,7 +37,9 @@ SPREAD: Mapping[str, float] = {
 }  # fmt: skip
 NARROWED = 0.55  # tuned: share of that ln SD given to each parameter of its own
 BASAL_GLUCOSE, BASAL_LN_SD = 80.0, 0.055  # mg/dL before pregnancy, lean end [A-FPG-01: median 81]; tuned
-BASAL_GLUCOSE_T2_RATIO = 1.79  # fasting of the type 2 column over the normal one (170 and 95 mg/dL, from the equations)
+BASAL_GLUCOSE_T2_RATIO = (
+    1.79  # fasting of the type 2 column over the normal one (170 and 95 mg/dL, from the equations)
+)
 BASAL_INSULIN, BASAL_INSULIN_LN_SD = 25.0, 0.20  # pmol/L [A-DM-N-Ib]; spread assumed
 INSULIN_PER_LN_SENSITIVITY = -0.6  # assumed: fasting insulin stands for sensitivity
 BASAL_EGP, BASAL_EGP_CV = 1.90, 0.13  # mg/kg/min: the normal column's fasting state; CV [A-DM-CV-EGPb]
@@ -140,9 +142,7 @@ def mothers(z: Mapping[str, Floats], bmi: Floats) -> Mothers:
         mixture=u,
         sensitivity=s,
         early_sensitivity=EARLY_SENSITIVITY + EARLY_SENSITIVITY_SD * z["early_sensitivity"],
-        late_fall=np.clip(
-            LATE_FALL + LATE_FALL_PER_BMI * lean + LATE_FALL_SD * z["late_fall"], 0.15, 0.75
-        ),
+        late_fall=np.clip(LATE_FALL + LATE_FALL_PER_BMI * lean + LATE_FALL_SD * z["late_fall"], 0.15, 0.75),
         secretion_rise=np.exp(SECRETION_RISE_LN_SD * z["secretion_rise"]),
         uptake=np.exp(UPTAKE_LN_SD * z["uptake"]),
     )
@@ -183,10 +183,13 @@ def at_week(m: Mothers, week: Floats, weight_kg: Floats, fetal_weight_ratio: Flo
 
 def pick(m: Mothers, woman: Floats) -> Mothers:
     """Columns from women: every field indexed by `woman` (integers)."""
-    return Mothers(*(Body(*(x[woman] for x in f)) if isinstance(f, Body) else f[woman] for f in m))
+    rest = {name: getattr(m, name)[woman] for name in Mothers._fields if name != "body"}
+    return Mothers(body=Body(*(x[woman] for x in m.body)), **rest)
 
 
-def paper_subject(type_2: bool = False, weight_kg: float = 78.0, basal: tuple[float, float] = (95.0, 25.0)) -> Body:
+def paper_subject(
+    type_2: bool = False, weight_kg: float = 78.0, basal: tuple[float, float] = (95.0, 25.0)
+) -> Body:
     """The paper's own subject, one column: its table as printed; basal glucose mg/dL and insulin pmol/L."""
     table = TYPE_2 if type_2 else NORMAL
     m = {name: np.array([v]) for name, v in table.items()}

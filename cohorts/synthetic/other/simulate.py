@@ -29,7 +29,7 @@ from cohorts.synthetic.other.days import (
 )
 from cohorts.synthetic.other.errors import laboratory_values, meter_values, scan_errors, sensor_values
 from cohorts.synthetic.other.meal_model import OUT_MIN, Floats
-from cohorts.synthetic.other.mother import TRAITS, Mothers, mothers
+from cohorts.synthetic.other.mother import TRAITS, Mothers, mothers, pick
 from cohorts.synthetic.other.women import Hidden, begin
 from cohorts.synthetic.physics import REVIEW_MIN
 from cohorts.synthetic.readings import METER_RANGE, Row, meets_iadpsg, sensor_rows, until, with_limits
@@ -47,6 +47,7 @@ from cohorts.synthetic.titration import titrated
 from cohorts.synthetic.truth import Truth
 from twin.errors import UnusableInput
 from twin.forecast.delivery import LAST_DAY_DIET, LAST_DAY_DRUG, DeliveryPolicy, delivery_days
+from twin.growth_standards import reference_weight_g
 from twin.physiology.fetus import GLUCOSE_FROM_WEEK
 from twin.record import PatientRecord, Statement, build_record
 
@@ -67,9 +68,10 @@ def simulate_other(
     generator's woman of that key.
 
     standard : written into the truth for scoring; this growth law knows none. progress : called with the number made.
-    Raises : UnusableInput "not-in-generator" for a design with metformin or walks.
+    Raises : UnusableInput "not-in-generator" for a design with metformin or walks; UnknownStandard.
     """
     refuse_unknown_physics(design)
+    reference_weight_g(280.0, standard=standard)
     root = jax.random.key(key) if isinstance(key, int) else key
     for first in range(0, n, CHUNK):
         last = min(first + CHUNK, n)
@@ -90,7 +92,9 @@ def refuse_unknown_physics(design: Design) -> None:
             )
 
 
-def simulate_women(women: Sequence[Hidden], design: Design, standard: str) -> list[tuple[PatientRecord, Truth]]:
+def simulate_women(
+    women: Sequence[Hidden], design: Design, standard: str
+) -> list[tuple[PatientRecord, Truth]]:
     """Women in one batch."""
     n = len(women)
     m = mothers(traits_of([w.traits for w in women], TRAITS), np.array([w.woman.bmi for w in women]))
@@ -175,7 +179,7 @@ def _titrate(
     if not chosen:
         return out
     who = np.flatnonzero(treated)
-    mine = Mothers(*(type(f)(*(x[who] for x in f)) if isinstance(f, tuple) else f[who] for f in m))
+    mine = pick(m, who)
     weeks = GLUCOSE_FROM_WEEK + np.arange(N_GLUCOSE_WEEKS)
     columns = habitual_weeks(len(chosen))
     at = [round(t / OUT_MIN) for t in REVIEW_MIN]
@@ -222,12 +226,18 @@ def _readings(
     """Meter and sensor rows of each woman, and the mean glucose of her last recorded week, mg/dL."""
     last = range(design.as_of_day - LAST_DAYS, design.as_of_day)
     taken = [
-        [s for s, u in zip(w.plan.spots, w.adherence, strict=True) if design.smbg and u < design.smbg.adherence]
+        [
+            s
+            for s, u in zip(w.plan.spots, w.adherence, strict=True)
+            if design.smbg and u < design.smbg.adherence
+        ]
         if cared
         else []
         for w, cared in zip(women, cared_for, strict=True)
     ]
-    worn = [sensor_days(w.plan.cgm) if w.plan.cgm and c else () for w, c in zip(women, cared_for, strict=True)]
+    worn = [
+        sensor_days(w.plan.cgm) if w.plan.cgm and c else () for w, c in zip(women, cared_for, strict=True)
+    ]
     wanted = [sorted({*last, *worn[i], *(d for d, _, _ in taken[i])}) for i in range(len(women))]
     columns = [Column(i, d, False) for i, days in enumerate(wanted) for d in days]
     G = run_days(women, m, size_ln, columns, doses)
@@ -239,7 +249,9 @@ def _readings(
         level = np.array(
             [np.interp(clock - DAY_START_MIN, minute, G.plasma[:, where[i, d]]) for d, clock, _ in taken[i]]
         )
-        value = {(d, clock): v for (d, clock, _), v in zip(taken[i], meter_values(w.meter_rng, level), strict=True)}
+        value = {
+            (d, clock): v for (d, clock, _), v in zip(taken[i], meter_values(w.meter_rng, level), strict=True)
+        }
         mine = []
         for row, (d, clock, _) in _spot_rows(w):
             if (d, clock) in value:
