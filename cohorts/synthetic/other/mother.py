@@ -35,7 +35,8 @@ SPREAD: Mapping[str, float] = {
     "VG": 0.07, "VI": 0.27, "k1": 0.30, "k2": 0.41, "m1": 0.37, "m5": 0.57, "kmax": 0.30, "kmin": 0.55,
     "kabs": 0.98, "b": 0.15, "d": 0.39, "kp2": 0.44, "kp3": 0.59, "ki": 0.49, "Vmx": 0.59, "Km0": 0.09, "p2U": 0.32,
 }  # fmt: skip
-NARROWED = 0.55  # tuned: share of that ln SD given to each parameter of its own
+NARROWED = 0.60  # tuned: share of that ln SD given to each parameter of its own
+FASTEST_LIVER = 1.8  # 1/min: insulin leaves the liver no faster, so that steps of a minute are stable
 BASAL_GLUCOSE, BASAL_LN_SD = 80.0, 0.055  # mg/dL before pregnancy, lean end [A-FPG-01: median 81]; tuned
 BASAL_GLUCOSE_T2_RATIO = (
     1.79  # fasting of the type 2 column over the normal one (170 and 95 mg/dL, from the equations)
@@ -44,10 +45,11 @@ BASAL_INSULIN, BASAL_INSULIN_LN_SD = 25.0, 0.20  # pmol/L [A-DM-N-Ib]; spread as
 INSULIN_PER_LN_SENSITIVITY = -0.6  # assumed: fasting insulin stands for sensitivity
 BASAL_EGP, BASAL_EGP_CV = 1.90, 0.13  # mg/kg/min: the normal column's fasting state; CV [A-DM-CV-EGPb]
 MIXTURE_LOGIT = (-2.4, 0.05, 0.9)  # tuned: type 2 share at BMI 27, per kg/m2, SD between women
+MEDIAN_MIXTURE = round(float(1.0 / (1.0 + np.exp(-MIXTURE_LOGIT[0]))), 2)
 SENSITIVITY_PER_BMI = -0.04  # ln per kg/m2; fasting insulin 23/33/50 pmol/L over BMI classes [A-FI-01]
-SENSITIVITY_LN_SD = 0.35  # tuned; women with T1D spread by 45 % [A-SI-11]
+SENSITIVITY_LN_SD = 0.40  # tuned; women with T1D spread by 45 % [A-SI-11]
 SECRETION_PER_LN_SENSITIVITY = -0.60  # tuned; near MODEL 1.2's -0.55
-SECRETION_LN_SD, DYNAMIC_LN_SD = 0.25, 0.35  # tuned
+SECRETION_LN_SD, DYNAMIC_LN_SD = 0.25, 0.60  # tuned
 SECRETION_LEVEL, DYNAMIC_LEVEL = 0.95, 1.3  # tuned: beta and K of young women over the normal column
 MIDDLE_BMI, LARGEST_BMI = 27.0, 45.0
 #: weeks of the measurements: before pregnancy, 12-14, 34-36 [A-SI-01..03, A-IS-01..03]; level after (assumed)
@@ -112,6 +114,7 @@ def mothers(z: Mapping[str, Floats], bmi: Floats) -> Mothers:
             m[name] = np.clip(odds / (1.0 + odds), 0.4, 0.95)
         else:
             m[name] = m[name] * np.exp(own)
+    m["m1"] = np.minimum(m["m1"], FASTEST_LIVER * (1.0 - m["m6"]))
     ln_s = SENSITIVITY_PER_BMI * lean + SENSITIVITY_LN_SD * z["sensitivity"]
     s = np.exp(ln_s)
     m["Vmx"], m["kp3"] = m["Vmx"] * s, m["kp3"] * s
