@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import json
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from cohorts.synthetic import Truth
+    from collections.abc import Callable, Iterator
+
+    from jax import Array
+
+    from cohorts.synthetic import Design, Truth
+    from twin.inference.priors import Prior
     from twin.record import PatientRecord
 
 DONE, UNUSABLE, USAGE = 0, 1, 2
 WOMEN_PER_FILE = 128
+#: error codes that are wrong usage; every other one is unusable input
+WRONG_USAGE = ("unknown-design", "not-in-generator", "prior-without-meaning")
+
+
+class Generator(StrEnum):
+    """Whose physics the women have."""
+
+    own = "own"
+    other = "other"
+
 
 _SIMULATE_HELP = """Simulate women with known truth: FHIR records, and the truth in a file of its own.
 
@@ -22,11 +38,14 @@ _SIMULATE_HELP = """Simulate women with known truth: FHIR records, and the truth
 Examples:
   gdm-twin cohort simulate --n 200 --out out/cohort
   gdm-twin cohort simulate --n 50 --out out/clinic --design clinic --seed 3 --json
+  gdm-twin cohort simulate --n 100 --out out/other --design sensor --generator other
 
 Writes OUT/fhir/women-NNNNN.ndjson.gz and OUT/truth.parquet. The same seed gives the same women; woman i does not
-depend on N. What is simulated says so, and shows nothing about accuracy in real women.
+depend on N. What is simulated says so, and shows nothing about accuracy in real women. The generator "own" draws from
+the prior with the model's own equations; "other" has other physics, to judge inference on women it was not made for.
 
-Exit codes: 0 done; 1 prior not usable, or OUT already holds a cohort; 2 wrong usage, unknown design.
+Exit codes: 0 done; 1 prior not usable, or OUT already holds a cohort; 2 wrong usage, unknown design, or a design or
+prior the generator has no use for.
 """
 
 
@@ -49,7 +68,12 @@ def simulate(
     design: Annotated[
         str, typer.Option("--design", help="What is measured and given; an unknown name lists them.")
     ] = "standard",
-    prior: Annotated[str | None, typer.Option("--prior", help="Population prior: name or file.")] = None,
+    generator: Annotated[
+        Generator, typer.Option("--generator", help="Physics of the women: the model's own, or another one.")
+    ] = Generator.own,
+    prior: Annotated[
+        str | None, typer.Option("--prior", help="Population prior: name or file; own generator only.")
+    ] = None,
     growth_standard: Annotated[
         str, typer.Option("--growth-standard", help="Shape of fetal growth.")
     ] = "hadlock1991",
@@ -62,26 +86,26 @@ def simulate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from cohorts.synthetic import design_named, simulate_cohort, write_simulated, write_truth
+    from cohorts.synthetic import design_named, write_simulated, write_truth
     from twin.errors import TwinError
-    from twin.inference.priors import DEFAULT_PRIOR, load_prior
 
     started = time.monotonic()
     try:
-        plan, population = design_named(design), load_prior(prior or DEFAULT_PRIOR)
+        plan = design_named(design)
+        population = _population(generator, prior)
         folder = _fresh(out)
         women: list[PatientRecord] = []
         truths: list[Truth] = []
         files: list[Path] = []
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(f"simulating {n} women", total=n)
-            cohort = simulate_cohort(
+            cohort = _women(
                 jax.random.key(seed),
                 n,
                 plan,
                 population,
                 growth_standard,
-                progress=lambda done: bar.update(task, completed=done),
+                lambda done: bar.update(task, completed=done),
             )
             for record, truth in cohort:
                 women.append(record)
@@ -92,7 +116,7 @@ def simulate(
                     women = []
     except TwinError as why:
         typer.echo(f"error ({why.code}): {why}", err=True)
-        raise typer.Exit(USAGE if why.code == "unknown-design" else UNUSABLE) from why
+        raise typer.Exit(USAGE if why.code in WRONG_USAGE else UNUSABLE) from why
     write_truth(truths, out / "truth.parquet")
     summary = {
         "schema": "gdm-twin/cohort-simulate/1",
@@ -100,7 +124,8 @@ def simulate(
         "women": n,
         "design": plan.name,
         "seed": seed,
-        "prior_id": population.id,
+        "generator": generator.value,
+        "prior_id": truths[0].prior_id,
         "growth_standard": growth_standard,
         "gdm": sum(bool(t.gdm) for t in truths),
         "files": [str(f.relative_to(out)) for f in files],
@@ -114,6 +139,35 @@ def simulate(
             f"{n} simulated women ({summary['gdm']} meet IADPSG) in {len(files)} file(s) under {folder.name}/; "
             "truth in truth.parquet, apart."
         )
+
+
+def _population(generator: Generator, prior: str | None) -> Prior | None:
+    """The prior to draw from; None for the other generator, which has none.
+
+    Raises : TwinError "prior-without-meaning", or what loading a prior raises.
+    """
+    from twin.errors import UnusableInput
+    from twin.inference.priors import DEFAULT_PRIOR, load_prior
+
+    if generator is Generator.own:
+        return load_prior(prior or DEFAULT_PRIOR)
+    if prior is not None:
+        raise UnusableInput(
+            "prior-without-meaning",
+            f"--prior {prior!r} was given with --generator other, which draws from no prior. Nothing was simulated. "
+            "Leave --prior out, or use --generator own.",
+        )
+    return None
+
+
+def _women(
+    key: Array, n: int, plan: Design, population: Prior | None, standard: str, progress: Callable[[int], None]
+) -> Iterator[tuple[PatientRecord, Truth]]:
+    from cohorts.synthetic import simulate_cohort, simulate_other
+
+    if population is None:
+        return simulate_other(key, n, plan, standard, progress=progress)
+    return simulate_cohort(key, n, plan, population, standard, progress=progress)
 
 
 def _fresh(out: Path) -> Path:

@@ -11,6 +11,7 @@ from cohorts.synthetic.design import (
     design_named,
 )
 from cohorts.synthetic.files import simulated_resources, write_simulated
+from cohorts.synthetic.other import simulate_other
 from cohorts.synthetic.readings import IADPSG_MG_DL, meets_iadpsg
 from cohorts.synthetic.simulate import simulate_cohort, simulate_woman, woman_key
 from cohorts.synthetic.truth import Truth, write_truth
@@ -28,6 +29,7 @@ __all__ = [
     "design_named",
     "meets_iadpsg",
     "simulate_cohort",
+    "simulate_other",
     "simulate_woman",
     "simulated_resources",
     "woman_key",

@@ -24,19 +24,31 @@ FIRST_WEEK_SHARE = 0.5
 def titrate(
     run: Callable[[WomanData], Outcome], data: WomanData, start_week: float, treated: np.ndarray
 ) -> list[Doses | None]:
-    """Weekly doses of stacked women; None for the untreated. run : data to outcome.
+    """Weekly doses of stacked women; None for the untreated. run : data to outcome. treated : (woman,), bool."""
+    weeks = GLUCOSE_FROM_WEEK + np.arange(data.plan.weight_kg.shape[0])
 
-    Stands in for the weekly review of readings: every week is adjusted ROUNDS times towards the aims with the
-    true reference day of that week, then rounded to whole units. treated : (woman,), bool.
+    def review(units: np.ndarray) -> np.ndarray:
+        return np.asarray(run(with_doses(data, units)).review)
+
+    return titrated(review, weeks, start_week, treated)
+
+
+def titrated(
+    review: Callable[[np.ndarray], np.ndarray], weeks: np.ndarray, start_week: float, treated: np.ndarray
+) -> list[Doses | None]:
+    """Weekly doses under any physics; None for the untreated.
+
+    review : doses (4, week, woman), U in the order of DOSE_MIN, to glucose (5, week, woman) at REVIEW_MIN and the
+    lowest of the day. Stands in for the weekly review of readings: every week is adjusted ROUNDS times towards the
+    aims with the true reference day of that week, then rounded to whole units. treated : (woman,), bool.
     """
-    n_weeks = data.plan.weight_kg.shape[0]
-    weeks = GLUCOSE_FROM_WEEK + np.arange(n_weeks)
+    n_weeks = len(weeks)
     given = (weeks >= start_week)[:, None] & treated[None]
     units = np.zeros((4, n_weeks, len(treated)))
     largest = np.array(LARGEST_DOSE_U)[:, None, None]
     for _ in range(ROUNDS):
-        review = run(with_doses(data, units)).review
-        fasting, after, lowest = review[0], review[1:4], review[4]
+        glucose = review(units)
+        fasting, after, lowest = glucose[0], glucose[1:4], glucose[4]
         step = np.concatenate(
             [UNITS_PER_MG_DL_RAPID * (after - AIM_1H), UNITS_PER_MG_DL_BASAL * (fasting - AIM_FASTING)[None]]
         )

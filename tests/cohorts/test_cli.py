@@ -56,3 +56,23 @@ def test_unknown_design_lists_the_known(app, tmp_path):
 def test_no_women_is_wrong_usage(app, tmp_path):
     call = ["cohort", "simulate", "--n", "0", "--out", str(tmp_path)]
     assert CliRunner().invoke(app, call).exit_code == 2
+
+
+def test_other_generator_draws_from_no_prior(app, monkeypatch, standard_women, tmp_path):
+    def other(key, n, design, standard, *, progress):
+        yield from standard_women[:n]
+        progress(n)
+
+    monkeypatch.setattr(cohorts.synthetic, "simulate_other", other)
+    call = ["cohort", "simulate", "--n", "1", "--out", str(tmp_path), "--generator", "other"]
+    refused = CliRunner().invoke(app, [*call, "--prior", "evidence-1"])
+    assert refused.exit_code == 2 and "prior-without-meaning" in refused.stderr
+    result = CliRunner().invoke(app, [*call, "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["generator"] == "other"
+
+
+def test_design_the_other_generator_cannot_do(app, tmp_path):
+    call = ["cohort", "simulate", "--n", "1", "--out", str(tmp_path), "--design", "demo-large"]
+    result = CliRunner().invoke(app, [*call, "--generator", "other"])
+    assert result.exit_code == 2 and "not-in-generator" in result.stderr
