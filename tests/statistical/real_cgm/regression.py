@@ -15,7 +15,7 @@ from tests.statistical.real_cgm.grid import N_TIME, STEP_MIN
 from tests.statistical.real_cgm.intake import Meal
 
 LAGS = (0, 1, 2, 3, 4, 6, 8)  # steps of 15 min: the last two hours
-HARMONICS = 2
+HARMONICS = (2, 4)  # of the day; the mean of the fits is the forecast
 MEAL_TAU_MIN = (30.0, 60.0)  # peak times of the kernels t exp(-t) of a meal
 MEAL_CAP_G = 60.0  # response to carbohydrate levels off
 HALF_LIFE_DAYS = 5.0
@@ -31,7 +31,9 @@ def carried_forward(ln: np.ndarray) -> np.ndarray:
     return np.where(newest >= 0, ln[np.maximum(newest, 0)], np.nan)
 
 
-def regressors(ln: np.ndarray, meals: list[Meal], origin: np.ndarray, ahead: int) -> np.ndarray:
+def regressors(
+    ln: np.ndarray, meals: list[Meal], origin: np.ndarray, ahead: int, harmonics: int
+) -> np.ndarray:
     """(origin, feature). ln : carried forward, one long series; meals : minutes since its start; ahead : steps.
 
     Meals up to the origin and meals still to come before the target (the plan, known) have coefficients of their own.
@@ -39,7 +41,7 @@ def regressors(ln: np.ndarray, meals: list[Meal], origin: np.ndarray, ahead: int
     target = origin + ahead
     columns = [ln[origin - lag] for lag in LAGS]
     phase = 2.0 * np.pi * (target % N_TIME) / N_TIME
-    for k in range(1, HARMONICS + 1):
+    for k in range(1, harmonics + 1):
         columns += [np.sin(k * phase), np.cos(k * phase)]
     minute = np.array([m for m, _ in meals])
     grams = np.minimum([g for _, g in meals], MEAL_CAP_G)
@@ -104,11 +106,14 @@ def forecast(
     origin, target = origin[usable], target[usable]
     day = target // N_TIME
     weight = 0.5 ** ((n_before - day) / HALF_LIFE_DAYS)
-    fit = fit_ridge(regressors(ln, flat, origin, ahead), raw[target], weight, day)
     now = n_before * N_TIME + origins
-    mean = fit.mean(regressors(ln, flat, now, ahead))
+    mean, residual = np.zeros(len(now)), np.zeros(len(origin))
+    for n in HARMONICS:
+        fit = fit_ridge(regressors(ln, flat, origin, ahead, n), raw[target], weight, day)
+        mean += fit.mean(regressors(ln, flat, now, ahead, n)) / len(HARMONICS)
+        residual += fit.residual / len(HARMONICS)
     apart = np.abs(np.subtract.outer((now + ahead) % N_TIME, target % N_TIME))
     near = np.exp(-0.5 * (STEP_MIN * np.minimum(apart, N_TIME - apart) / SD_POOL_MIN) ** 2) * weight
-    local = (near @ fit.residual**2) / near.sum(axis=1)
-    whole = np.average(fit.residual**2, weights=weight)
+    local = (near @ residual**2) / near.sum(axis=1)
+    whole = np.average(residual**2, weights=weight)
     return mean, SD_INFLATION * np.sqrt(SD_LOCAL_SHARE * local + (1.0 - SD_LOCAL_SHARE) * whole)
