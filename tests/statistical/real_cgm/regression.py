@@ -1,8 +1,9 @@
 """Ridge regression of ln glucose some hours ahead on readings, time of day and meals, fitted to a person's own days.
 
 The penalty is chosen by leaving out one day at a time: ordinary generalised cross-validation takes neighbouring
-readings for independent, chooses too small a penalty, and forecasts worse. Chosen with BIG IDEAs and CGMacros in view,
-so that the comparison is a strong one: lags, harmonics, meal kernels, the cap on a meal, fading weights of days.
+readings for independent, chooses too small a penalty, and forecasts worse. Lags, harmonics, meal kernels, the cap on a
+meal and the fading weights of days were chosen with the scores of all three data sets in view, in favour of this
+comparator. It knows no insulin.
 """
 
 from __future__ import annotations
