@@ -1,4 +1,4 @@
-"""2 000 women of the prior, insulin included: the fast path by the project's error definition, both precisions.
+"""2 000 women of the prior, insulin included: the fast path by the project's error definition, in each of its uses.
 
 `python -m tests.statistical.numerics --out FILE` does all of them and can be interrupted; here one part of eight
 runs each day, all of them with GDM_TWIN_SLOW=all. Women are fixed, so nothing here fails by chance.
@@ -27,16 +27,17 @@ def parts_of_today():
 @pytest.mark.slow
 def test_error_of_the_fast_path_over_the_prior():
     women = matched_women(draw_women(WOMEN, SEED))
-    worst = {name: [] for name in numerics.LIMIT}
+    worst = {use: [] for use in numerics.USES}
     for part in parts_of_today():
         some = women[part * numerics.CHUNK : (part + 1) * numerics.CHUNK]
         truth = numerics.run_reference(some)
-        for precision, found in worst.items():
-            found.append(np.stack(numerics.errors(truth, numerics.run_fast(some, precision))))
-    for precision, found in worst.items():
+        for use, found in worst.items():
+            dtype, h, _ = numerics.USES[use]
+            found.append(np.stack(numerics.errors(truth, numerics.run_fast(some, dtype, h), h)))
+    for use, found in worst.items():
         errors = np.concatenate(found, axis=1)
         assert np.isfinite(errors).all()
-        assert (np.quantile(errors, 0.99, axis=1) <= numerics.LIMIT[precision]).all(), precision
+        assert (np.quantile(errors, 0.99, axis=1) <= numerics.USES[use][2]).all(), use
         assert errors.max() <= numerics.LARGEST
 
 
@@ -46,10 +47,10 @@ def test_command_resumes_and_summarises(tmp_path, monkeypatch):
     path = tmp_path / "runs" / "numerics.jsonl"
     first = numerics.measure(path, women=6, seed=3)
     lines = path.read_text().splitlines()
-    assert len(lines) == len(numerics.LIMIT)
+    assert len(lines) == len(numerics.USES)
     path.write_text(lines[0] + "\n" + lines[1][:40] + "\n")
     again = numerics.measure(path, women=6, seed=3)
     assert again == first
-    assert len(path.read_text().splitlines()) == 3
-    assert [row["precision"] for row in first] == list(numerics.LIMIT)
+    assert len(path.read_text().splitlines()) == 1 + len(numerics.USES), "the torn line stays where it was"
+    assert [row["use"] for row in first] == list(numerics.USES)
     assert all(row["women"] == 6 and row["G non-finite"] == 0 for row in first)

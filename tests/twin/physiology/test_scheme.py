@@ -22,15 +22,16 @@ def hundred():
     return drawn, numerics.run_reference(drawn, step_min=0.5), numerics.run_fast(drawn)
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_error_of_the_fast_path(hundred, precision):
+@pytest.mark.parametrize("use", numerics.USES)
+def test_error_of_the_fast_path(hundred, use):
     """p99 over women of the largest |G| and |IG| error in two days; all 2 000 in tests/statistical."""
     drawn, truth, fast = hundred
+    dtype, h, limit = numerics.USES[use]
     for worst in numerics.errors(
-        truth, fast if precision == "float64" else numerics.run_fast(drawn, precision)
+        truth, fast if dtype == "float64" else numerics.run_fast(drawn, dtype, h), h
     ):
         assert np.isfinite(worst).all()
-        assert np.quantile(worst, 0.99) <= numerics.LIMIT[precision]
+        assert np.quantile(worst, 0.99) <= limit
         assert worst.max() <= numerics.LARGEST
 
 
@@ -48,7 +49,7 @@ def test_halving_the_step(hundred):
     """The scheme is of second order: half the step moves glucose by less than the bar and quarters the error."""
     drawn, truth, fast = hundred
     half = numerics.run_fast(drawn, h=STEP_MIN / 2)
-    assert np.quantile(np.abs(half[0][::2] - fast[0]).max(axis=0), 0.99) <= numerics.LIMIT["float64"]
+    assert np.quantile(np.abs(half[0][::2] - fast[0]).max(axis=0), 0.99) <= numerics.USES["density"][2]
     ratio = numerics.errors(truth, fast)[0] / numerics.errors(truth, half, h=STEP_MIN / 2)[0]
     assert 3.0 < np.median(ratio) < 5.0
 
