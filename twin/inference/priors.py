@@ -33,8 +33,9 @@ XI_CELLS = 2  # weekly cells that share one deviation
 #: day multipliers of one tolerance test, ln SD of S_I, B and k_e: give CVs 4.9/13.2/15.6 % against 5/13/14 %
 #: at 0/1/2 h with the assay inside [A-OGTT-12, RECALLED]
 TEST_DAY_SD = (0.21, 0.21, 0.33)
-#: SD of the day's pattern that the equations leave out, per cosine and sine of 24, 12, 8 and 6 h, of the level
-PROFILE_SD = (0.035, 0.030, 0.025, 0.015)
+#: SD of the day's pattern that the equations leave out, per cosine and sine of 24, 12, 8 and 6 h, of the level: 0.08 in
+#: all, as people's own patterns of ln glucose have it (0.07-0.08 without diabetes, docs/model/observation.md)
+PROFILE_SD = (0.06, 0.035, 0.025, 0.02)
 #: latents of the fetus and the scans: the mother's days do not depend on them but through the fetal mass
 OF_THE_FETUS = ("theta", "gain", "fat_share", "fatness", "head", "efw_bias", "dating")
 #: share of s_L in the weight response: weights of lean and fat at term [MODEL 2.2: s_L 0.27, s_F 1.5]

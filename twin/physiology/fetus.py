@@ -110,7 +110,8 @@ def insulin_window(week: Array) -> Array:
 
 
 def reference_masses(week: Array, q_scale: Array, table: GrowthTable) -> tuple[Array, Array]:
-    """Lean and fat mass of the reference fetus, g."""
+    """Lean and fat mass of the reference fetus, g; past the table's end as at its end."""
+    week = jnp.minimum(week, (_TABLE_LAST_DAY - 1e-3) / 7.0)
     weight = table_weight(table, week)
     q = q_scale * fat_fraction(week)
     return (1.0 - q) * weight, q * weight

@@ -37,28 +37,22 @@ def ahead(
 
     day_meals, day_doses : of the whole target day, minutes since 04:00: the plan is known. history_values : (day, 96),
     NaN unknown; the last row is the target day, known before `start_index`.
-    Raises : RuntimeError where the twin cannot forecast glucose.
     """
-    try:
-        from twin.forecast import glucose
-    except ImportError as why:
-        raise RuntimeError(
-            "this twin has no twin.forecast.glucose, so only the baselines can be scored: add --baselines-only"
-        ) from why
-    samples = np.asarray(
-        glucose.ahead(
-            jax.random.key(start_index),
-            posterior,
-            day_meals=tuple(day_meals),
-            day_doses=tuple(day_doses),
-            week=week,
-            weight_kg=DEFAULT_WEIGHT_KG if weight_kg is None else weight_kg,
-            history_values=history_values,
-            start_index=start_index,
-            draws=draws,
-        )
+    from twin.encode import DailyPattern
+    from twin.forecast.glucose import sensor_day
+
+    pattern = DailyPattern(
+        meals=tuple((float(m), float(g)) for m, g in day_meals),
+        doses=tuple((float(m), float(u), str(f)) for m, u, f in day_doses),
+        meals_recorded=True,
     )
-    expected = (draws, history_values.shape[1] - start_index)
-    if samples.shape != expected or not np.all(np.isfinite(samples)):
-        raise RuntimeError(f"expected finite samples of shape {expected}, got shape {samples.shape}")
-    return samples
+    day = sensor_day(
+        jax.random.key(start_index),
+        posterior,
+        pattern,
+        week=week,
+        weight_kg=DEFAULT_WEIGHT_KG if weight_kg is None else weight_kg,
+        readings=history_values[-1],
+        draws=draws,
+    )
+    return day["sensor_glucose_mg_dl"].values[:, start_index:]
