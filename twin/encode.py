@@ -50,7 +50,10 @@ SLOTS = (0.0, 330.0, 450.0, 630.0, 810.0, 990.0, 1440.0)
 SLOT_MEAL = (0, 0, 1, 1, 2, 2)
 MAX_CGM_DAYS = 14
 RECORDED_MEAL_CV = 0.25  # of one meal's effect around its recorded carbohydrate [MODEL 3.3]
-RECORDED_SD, USUAL_SD = (0.20, 0.10), (0.22, 0.15)  # ln, of all meals of a woman, and of each of her meals (assumed)
+RECORDED_SD, USUAL_SD = (
+    (0.20, 0.10),
+    (0.22, 0.15),
+)  # ln, of all meals of a woman, and of each of her meals (assumed)
 USUAL_MEAL_CV = 0.40  # the same where the usual meals stand in for a day without records (assumed)
 FULL_DAY_MEALS = 2  # a day with fewer recorded meals was not recorded in full: its meals are the usual ones
 OGTT_TIMES = 5

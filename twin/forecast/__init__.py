@@ -2,6 +2,7 @@
 
 from twin.forecast.delivery import DeliveryPolicy, delivery_days, spontaneous_day, week_day
 from twin.forecast.ensemble import BIRTH_RESIDUAL_SD
+from twin.forecast.glucose import sensor_day
 from twin.forecast.plan import ScenarioPlan
 from twin.forecast.profile import day_profile
 from twin.forecast.run import Forecast, run
@@ -14,6 +15,7 @@ __all__ = [
     "day_profile",
     "delivery_days",
     "run",
+    "sensor_day",
     "spontaneous_day",
     "week_day",
 ]

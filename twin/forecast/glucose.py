@@ -1,9 +1,9 @@
 """Her glucose over the coming hours, as a sensor would show it, given what she eats and what was read so far.
 
-The day is simulated at posterior draws. Beside the model's glucose a reading holds three things its error model knows:
-how much a single meal does, the residual with its memory, and the sensor's own gain and offset. Meals enter linearly, so
-readings of the same day inform all of them together in closed form, draw by draw; draws are weighted by how well they
-told the readings so far.
+The day is simulated at posterior draws. Beside the model's glucose a reading holds three things its error model
+knows: how much a single meal does, the residual with its memory, and the sensor's own gain and offset. Meals enter
+linearly, so readings of the same day inform all of them together in closed form, draw by draw; draws are weighted by
+how well they told the readings so far.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ from twin.physiology.simulate import COARSE_STEP_MIN, simulate_day
 from twin.programs import stored
 
 TIMES = int(1440 / CGM_STEP_MIN)
-ESS_KEPT = 60.0  # draws that must still count after the readings of the day; below it their weight is flattened
+ESS_KEPT = (
+    60.0  # draws that must still count after the readings of the day; below it their weight is flattened
+)
 
 
 @stored()
@@ -57,7 +59,9 @@ def _day(
     events = dataclasses.replace(events, meal_mg=events.meal_mg * factor)
     # her fetus at its own size; how it grew of late moves her uptake by less than a percent
     mass = latents.fetus.theta * table_weight(table, week) / table_weight(table, jnp.asarray(TEST_WEEK))
-    weekly = at_weeks(latents.maternal, latents.pregnancy, week[None, None], mass[None], weight_kg[None, None])
+    weekly = at_weeks(
+        latents.maternal, latents.pregnancy, week[None, None], mass[None], weight_kg[None, None]
+    )
     run = simulate_day(weekly, events, h=COARSE_STEP_MIN)
     level = run.IG[: -1 : int(CGM_STEP_MIN / COARSE_STEP_MIN)]  # (time, lane, draw)
     pattern = day_pattern(profile, TIMES)[:, None]
@@ -86,10 +90,12 @@ def _given(
         path = mean + a @ J + c * (root @ e)
         C = c**2 * R + J.T @ J
         both = known[:, None] & known[None]
-        S = jnp.where(both, C, 0.0) + jnp.diag(jnp.where(known, 1e-6, 1.0))
+        S = jnp.where(both, C, 0.0) + jnp.diag(jnp.where(known, 1e-8, 1.0))
         chol = jax.scipy.linalg.cho_factor(S, lower=True)
         # a path of the prior moved onto the readings (Matheron's rule)
-        path = path + C @ jnp.where(known, jax.scipy.linalg.cho_solve(chol, jnp.where(known, value - path, 0.0)), 0.0)
+        path = path + C @ jnp.where(
+            known, jax.scipy.linalg.cho_solve(chol, jnp.where(known, value - path, 0.0)), 0.0
+        )
         off = jnp.where(known, value - mean, 0.0)
         told = -0.5 * off @ jax.scipy.linalg.cho_solve(chol, off)
         return path, told - jnp.sum(jnp.where(known, jnp.log(jnp.diag(chol[0])), 0.0))
@@ -117,10 +123,10 @@ def sensor_day(
 ) -> xr.Dataset:
     """Sensor glucose of one day from 04:00 to 04:00, given what is eaten and injected, and readings so far.
 
-    pattern : the day's meals, doses, tablets and bouts. week : gestational week of the day. readings : (96,) mg/dL every
-    15 min from 04:00, NaN where unknown.
-    Returns : `sensor_glucose_mg_dl` (draw, minute_of_day), a reading at each time, readings so far as they were; `level_mg_dl`,
-    what the sensor would show without residual and meal-to-meal variation. Draws have equal weight.
+    pattern : the day's meals, doses, tablets and bouts. week : gestational week of the day. readings : (96,) mg/dL
+    every 15 min from 04:00, NaN where unknown.
+    Returns : `sensor_glucose_mg_dl` (draw, minute_of_day), a reading at each time, readings so far as they were;
+    `level_mg_dl`, what the sensor would show without residual and meal-to-meal variation. Draws have equal weight.
     Raises : UnusableInput for readings that are not 96 positive values or NaN.
     """
     value = np.full(TIMES, np.nan) if readings is None else np.asarray(readings, dtype=float)
@@ -128,8 +134,8 @@ def sensor_day(
     if value.shape != (TIMES,) or (value[known] <= 0).any():
         raise UnusableInput(
             "bad-readings",
-            f"readings of shape {value.shape}; expected {TIMES} values every {CGM_STEP_MIN:g} min from 04:00, mg/dL, NaN "
-            "where there is none. Nothing was forecast.",
+            f"readings of shape {value.shape}; expected {TIMES} values every {CGM_STEP_MIN:g} min from 04:00, mg/dL, "
+            "NaN where there is none. Nothing was forecast.",
         )
     k_pick, k_profile, k_path, k_again = jax.random.split(key, 4)
     chosen = posterior.pick(k_pick, draws)
@@ -167,8 +173,16 @@ def sensor_day(
     dims = ("draw", "minute_of_day")
     return xr.Dataset(
         {
-            "sensor_glucose_mg_dl": (dims, glucose, {"units": "mg/dL", "long_name": "sensor glucose, a reading"}),
-            "level_mg_dl": (dims, np.exp(level)[kept], {"units": "mg/dL", "long_name": "sensor glucose, expected"}),
+            "sensor_glucose_mg_dl": (
+                dims,
+                glucose,
+                {"units": "mg/dL", "long_name": "sensor glucose, a reading"},
+            ),
+            "level_mg_dl": (
+                dims,
+                np.exp(level)[kept],
+                {"units": "mg/dL", "long_name": "sensor glucose, expected"},
+            ),
         },
         coords={"draw": np.arange(draws), "minute_of_day": clock},
         attrs={"posterior_id": posterior.id, "week": week},
