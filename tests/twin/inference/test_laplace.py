@@ -9,7 +9,7 @@ from scipy.stats import kstest, norm
 from tests.one_woman import AS_OF_DAY, POSTERIOR_DRAWS, STANDARD
 from twin.inference import calibrate as calibrate_module
 from twin.inference import laplace
-from twin.inference.calibrate import calibrate
+from twin.inference.calibrate import calibrate, calibrate_many
 from twin.inference.linearise import stack_women, standard_mass, sweep_many
 
 
@@ -170,6 +170,20 @@ def test_without_readings_the_posterior_is_the_prior(monkeypatch, one_record, no
     assert np.ptp(got.weights) == 0.0
     for row in got.z:
         assert kstest(row, norm.cdf).pvalue > 1e-6
+
+
+def test_many_women_keep_their_places(prior, data, nothing, one_posterior):
+    """In the order given, each with her own key: one as when alone, the one without readings prior only."""
+    keys = [jax.random.key(1), jax.random.key(5)]
+    found = calibrate_many(
+        keys, [nothing, data], prior, [200.0, AS_OF_DAY], STANDARD, ["p-none", "p-one"], draws=POSTERIOR_DRAWS
+    )
+    assert [p.patient for p in found] == ["p-none", "p-one"] and [p.as_of_day for p in found] == [
+        200.0,
+        AS_OF_DAY,
+    ]
+    assert [p.calibration.prior_only for p in found] == [True, False]
+    np.testing.assert_array_equal(found[1].z, one_posterior.z)
 
 
 def test_same_key_same_bits(one_record, one_posterior):
