@@ -1,6 +1,5 @@
 """The parts of the real-sensor check, on invented people and closed forms; the shelf only for reading it."""
 
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -243,15 +242,6 @@ def test_the_twin_is_scored_on_the_same_readings(person, monkeypatch):
         twin, base = got["twin"][part], got["baseline"][part]
         assert twin["n"] == base["n"] > 0 and twin["inside"] == twin["n"]
         assert twin["crps"] < 0.4 * twin["n"] < base["crps"]
-
-
-def test_without_a_glucose_forecast_the_error_says_what_to_do(monkeypatch):
-    import twin.forecast
-
-    monkeypatch.delattr(twin.forecast, "glucose", raising=False)
-    monkeypatch.setitem(sys.modules, "twin.forecast.glucose", None)
-    with pytest.raises(RuntimeError, match="--baselines-only"):
-        twin_forecast.ahead(None, (), (), 28.0, None, np.full((1, 96), np.nan), 0, 5)
 
 
 def invented_case(dataset: str, name: str, ratio: float, inside: int = 90) -> dict:
