@@ -103,12 +103,12 @@ def _given(
     return jax.vmap(one)(ln_level, slope, cv, meals, rest)
 
 
-def _flattened(log_weights: np.ndarray) -> np.ndarray:
-    """Weights of the draws, raised to the largest power at which ESS_KEPT of them still count."""
+def _flattened(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
+    """Weights of the draws, raised to the largest power at which ESS_KEPT of them still count, and that power."""
     power, least = 1.0, min(ESS_KEPT, 0.5 * len(log_weights))
     while effective_sample_size(weights := normalised(power * log_weights)) < least:
         power *= 0.7
-    return weights
+    return weights, power
 
 
 def sensor_day(
@@ -126,7 +126,8 @@ def sensor_day(
     pattern : the day's meals, doses, tablets and bouts. week : gestational week of the day. readings : (96,) mg/dL
     every 15 min from 04:00, NaN where unknown.
     Returns : `sensor_glucose_mg_dl` (draw, minute_of_day), a reading at each time, readings so far as they were;
-    `level_mg_dl`, what the sensor would show without residual and meal-to-meal variation. Draws have equal weight.
+    `level_mg_dl`, what the sensor would show without residual and meal-to-meal variation. Draws have equal weight. The
+    attribute `likelihood_power` is below 1 where the readings were given less than their weight (`_flattened`).
     Raises : UnusableInput for readings that are not 96 positive values or NaN.
     """
     value = np.full(TIMES, np.nan) if readings is None else np.asarray(readings, dtype=float)
@@ -167,7 +168,10 @@ def sensor_day(
         jnp.asarray(np.log(np.where(known, value, 100.0))),
         jnp.asarray(known),
     )
-    kept = resample(k_again, _flattened(np.asarray(told)), draws) if known.any() else np.arange(draws)
+    kept, power = np.arange(draws), 1.0
+    if known.any():
+        weights, power = _flattened(np.asarray(told))
+        kept = resample(k_again, weights, draws)
     glucose = np.where(known[None], value[None], np.exp(np.asarray(path)))[kept]
     clock = (np.arange(TIMES) * CGM_STEP_MIN + DAY_START_MIN) % 1440.0
     dims = ("draw", "minute_of_day")
@@ -185,5 +189,5 @@ def sensor_day(
             ),
         },
         coords={"draw": np.arange(draws), "minute_of_day": clock},
-        attrs={"posterior_id": posterior.id, "week": week},
+        attrs={"posterior_id": posterior.id, "week": week, "likelihood_power": power},
     )

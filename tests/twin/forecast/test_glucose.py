@@ -103,10 +103,13 @@ def test_same_key_same_day(day):
 
 
 def test_weights_are_flattened_until_enough_draws_count():
-    told = -50.0 * np.random.default_rng(3).random(500) ** 2
-    weights = _flattened(told)
+    told = -500.0 * np.random.default_rng(3).random(500) ** 2
+    weights, power = _flattened(told)
+    assert power < 1.0
     assert effective_sample_size(weights) >= ESS_KEPT and np.all(np.argsort(weights) == np.argsort(told))
-    np.testing.assert_allclose(_flattened(np.zeros(500)), 1.0 / 500)
+    same, power = _flattened(np.zeros(500))
+    assert power == 1.0
+    np.testing.assert_allclose(same, 1.0 / 500)
 
 
 @pytest.mark.parametrize("readings", [np.zeros(TIMES), np.full(10, 100.0)])
