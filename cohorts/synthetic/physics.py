@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array
 
 from twin.encode import WomanData
-from twin.inference.model import predict
+from twin.inference.model import predict, reference_step
 from twin.inference.priors import Latents, Prior, unpack
 from twin.physiology.coupled import recorded_edges
 from twin.physiology.fetus import FIRST_WEEK, masses_at
@@ -67,7 +67,7 @@ def _one(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Ar
 
     cgm = predictions.blocks.get("cgm")
     c = predictions.course
-    at = [round(m / STEP_MIN) for m in REVIEW_MIN]
+    at = [round(m / reference_step(data, STEP_MIN)) for m in REVIEW_MIN]
     review = jnp.concatenate([c.G[:, jnp.asarray(at)], c.G.min(axis=1, keepdims=True)], axis=1).T
     edges = recorded_edges(data.n_cells, z.dtype, 0) + latents.dating_shift_weeks
     cell = jnp.floor(delivery_week).astype(int)[None] - FIRST_WEEK

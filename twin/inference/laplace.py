@@ -2,9 +2,9 @@
 
 The proposal has the curvature at the mode: a multivariate t of many degrees of freedom for what all days share, a
 Gaussian for the single meals given that. Its importance weights are exact at the fitting step and judged by Pareto k
-(`psis.pareto_smooth`). Where they are poor, the proposal learns center and scale from the weighted draws and further
-rounds are drawn; all rounds count together under their mixture (deterministic-mixture adaptive importance sampling:
-Cornuet et al. 2012, Scand J Stat 39:798).
+(`psis.pareto_smooth`). The draws come in two rounds: after the first the proposal learns center and scale from its
+weighted draws. Where the weights are still poor, further rounds follow; all count together under their mixture
+(deterministic-mixture adaptive importance sampling: Cornuet et al. 2012, Scand J Stat 39:798).
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ K_LIMIT = 0.7  # DESIGN 6
 #: on four simulated women the worst k is 0.64, with a Gaussian 0.85
 T_DF = 100.0
 ESS_WANTED = 200.0  # effective draws, below which another round is drawn
-MAX_ROUNDS = 5  # DESIGN 6: within five times the usual cost
+ROUNDS = 2  # that make the draws asked for, and
+MAX_ROUNDS = 10  # at most: within five times the usual cost (DESIGN 6)
 SHRINK_DRAWS = 20.0  # weight, in draws, of "no change" when scales are learnt
 SCALE_RANGE = (0.7, 1.6)
 SWEPT = 8  # women side by side in one sweep, and
@@ -193,7 +194,7 @@ class Sampler:
     """Adaptive importance sampling around one mode, round by round: `propose`, weigh elsewhere, `take`."""
 
     def __init__(self, mode: Mode, key: Array, n: int):
-        self.mode, self.n = mode, n
+        self.mode, self.n, self.each = mode, n, -(-n // ROUNDS)
         k_noise, self.k_pick = jax.random.split(key)
         self.rng = np.random.default_rng(np.asarray(jax.random.key_data(k_noise)))
         size = len(mode.z)
@@ -205,7 +206,7 @@ class Sampler:
     def propose(self) -> np.ndarray:
         """Draws of the next round, (latent, draw)."""
         last = self.rounds[-1]
-        u = _noise(self.rng, len(self.mode.z), self.mode.shared, self.n)
+        u = _noise(self.rng, len(self.mode.z), self.mode.shared, self.each)
         self.places.append(last.center[:, None] + last.scale[:, None] * u)
         return self.mode.at(self.places[-1])
 
@@ -218,13 +219,14 @@ class Sampler:
         self.weights = normalised(smoothed)
         self.ess = effective_sample_size(self.weights)
         enough = self.k <= K_LIMIT and self.ess >= min(ESS_WANTED, 0.2 * self.n)
-        self.done = enough or len(self.rounds) == MAX_ROUNDS
+        made = len(self.rounds)
+        self.done = (enough and made >= ROUNDS) or made == MAX_ROUNDS
         if not self.done:
             self.rounds.append(_learn(self.at, self.weights, self.ess))
 
     def draws(self) -> Draws:
-        """One round keeps its weights; several are resampled to n equal ones."""
-        if len(self.rounds) == 1:
+        """The draws asked for keep their weights; more are resampled to n equal ones."""
+        if len(self.rounds) == ROUNDS:
             z, weights, road = self.mode.at(self.at), self.weights, "importance"
         else:
             chosen = resample(self.k_pick, self.weights, self.n)

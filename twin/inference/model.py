@@ -41,7 +41,7 @@ from twin.physiology.fetus import (
 )
 from twin.physiology.parameters import MaternalParams
 from twin.physiology.pregnancy import TEST_WEEK, at_weeks
-from twin.physiology.simulate import STEP_MIN, simulate_day
+from twin.physiology.simulate import COARSE_STEP_MIN, STEP_MIN, simulate_day
 from twin.programs import stored
 
 OGTT_MIN = 180.0
@@ -216,6 +216,11 @@ def in_precision(data: WomanData, dtype: Any) -> WomanData:
     return jax.tree.map(cast, data)
 
 
+def reference_step(data: WomanData, h: float) -> float:
+    """Step of the reference days, minutes: without finger pricks they only feed the fetus, as in the ensemble."""
+    return h if data.spots.value.shape[0] else max(h, COARSE_STEP_MIN)
+
+
 def predict(prior: Prior, data: WomanData, z: Array, h: float = STEP_MIN) -> Predictions:
     """Everything the model says of this woman's readings. z : (latent, *batch); h : solver step, minutes.
 
@@ -232,7 +237,7 @@ def predict(prior: Prior, data: WomanData, z: Array, h: float = STEP_MIN) -> Pre
         latents.dating_shift_weeks,
         data.reference_exposure,
         data.table,
-        h,
+        reference_step(data, h),
     )
     blocks = glucose_blocks(data, latents, c.G, mid_mass(c.growth), h) | fetal_blocks(data, latents, c.growth)
     return Predictions(blocks, c, c.ok)
@@ -307,12 +312,13 @@ def evaluate(prior: Prior, data: WomanData, z: Array) -> Evaluation:
     """Everything known at draws z, (latent, draw), in one program: weights, residuals, reference days."""
     predictions = predict(prior, data, z)
     blocks = predictions.blocks
+    every = int(CGM_STEP_MIN / reference_step(data, STEP_MIN))
     return Evaluation(
         total(z, predictions),
         {name: block.pointwise() for name, block in blocks.items()},
         {name: block.loc for name, block in blocks.items()},
         {name: block.scale for name, block in blocks.items()},
-        predictions.course.G[:, :: int(CGM_STEP_MIN / STEP_MIN)],
+        predictions.course.G[:, ::every],
     )
 
 

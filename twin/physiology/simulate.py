@@ -25,9 +25,9 @@ from twin.physiology.maternal import (
 )
 from twin.physiology.parameters import MaternalParams
 
-STEP_MIN = 2.5  # to fit readings; error against the exact solution: docs/model/numerics.md
+STEP_MIN = 3.0  # to fit readings; error against the exact solution: docs/model/numerics.md
 COARSE_STEP_MIN = 5.0  # ensembles, and the search for a mode
-DAY_STEPS = 576
+DAY_STEPS = round(1440.0 / STEP_MIN)
 
 
 class Staggered(diffrax.AbstractSolver):
