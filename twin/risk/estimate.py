@@ -144,9 +144,7 @@ class _Estimator:
         every = np.arange(first, LAST_BIRTH_DAY + 1)
         born = weight[:, every - self.first_day].T  # (day, draw)
         rows = []
-        for day, (low, high) in zip(
-            every.tolist(), birth_weight_quantiles(born, [0.05, 0.95]), strict=True
-        ):
+        for day, (low, high) in zip(every.tolist(), birth_weight_quantiles(born, [0.05, 0.95]), strict=True):
             days = np.full(weight.shape[0], day)
             row: dict[str, Any] = {"gestational_day": day}
             for outcome, p in self.conditional(weight, days).items():
