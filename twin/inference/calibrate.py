@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -281,16 +282,23 @@ _LEARNT = "learnt."  # before the names of `Posterior.shape`
 
 
 def _constant_data(posterior: Posterior) -> xr.Dataset:
-    """The encoded data, and what sampling learnt; what is empty is named in an attribute, since a dimension of netCDF
-    is not."""
+    """The encoded data and what sampling learnt, end to end in one variable with its layout: sixty variables would take
+    longer to write than all else together. Integers and truth values are exact in double precision."""
     arrays = to_arrays(posterior.data)
     if posterior.shape is not None:
         arrays |= {_LEARNT + name: x for name, x in posterior.shape._asdict().items()}
-    kept = {
-        name: (tuple(f"{name}_{axis}" for axis in range(x.ndim)), x) for name, x in arrays.items() if x.size
-    }
-    empty = {name: [str(x.dtype), list(x.shape)] for name, x in arrays.items() if not x.size}
-    return xr.Dataset(kept, attrs={"empty": json.dumps(empty)})
+    layout = [[name, str(x.dtype), list(x.shape)] for name, x in arrays.items()]
+    values = np.concatenate([x.ravel().astype(float) for x in arrays.values()])
+    return xr.Dataset({"encoded": ("value", values, {"layout": json.dumps(layout)})})
+
+
+def _arrays(constant: xr.Dataset) -> dict[str, np.ndarray]:
+    values, at, found = constant["encoded"].values, 0, {}
+    for name, dtype, shape in json.loads(constant["encoded"].attrs["layout"]):
+        size = math.prod(shape)
+        found[name] = values[at : at + size].astype(dtype).reshape(shape)
+        at += size
+    return found
 
 
 def load_posterior(path: Path, prior: Prior | None = None) -> Posterior:
@@ -321,9 +329,7 @@ def load_posterior(path: Path, prior: Prior | None = None) -> Posterior:
             f"({prior.sha256}). Nothing was forecast. Give that prior, or calibrate her again.",
         )
     standard = str(made["growth_standard"])
-    arrays = {str(name): x.values for name, x in constant.data_vars.items()}
-    for name, (dtype, shape) in json.loads(constant.attrs["empty"]).items():
-        arrays[name] = np.zeros(shape, dtype)
+    arrays = _arrays(constant)
     data = from_arrays(arrays, standard)
     if list(drawn["latent"].values) != prior.names(data):
         raise _other_version(path, "other latents")
