@@ -42,11 +42,8 @@ def _weight_on(weight: np.ndarray, first_day: int, day: np.ndarray) -> np.ndarra
     return weight[np.arange(weight.shape[0]), column]
 
 
-def _conditional(
-    weight: np.ndarray, first_day: int, day: np.ndarray, reference: str, sex: str | None
-) -> dict[str, np.ndarray]:
-    """P(outcome | draw) for births on `day`, (draw,)."""
-    born = _weight_on(weight, first_day, day)
+def _conditional(born: np.ndarray, day: np.ndarray, reference: str, sex: str | None) -> dict[str, np.ndarray]:
+    """P(outcome | draw) for births of fetal weight `born` on `day`, (*batch)."""
     return {
         "macrosomia_4000": exceeds(born, 4000.0),
         "macrosomia_4500": exceeds(born, 4500.0),
@@ -99,7 +96,8 @@ class _Estimator:
         self.rng = np.random.default_rng(seed)
 
     def conditional(self, weight: np.ndarray, day: np.ndarray) -> dict[str, np.ndarray]:
-        return _conditional(weight, self.first_day, day, self.settings.lga_reference, self.sex)
+        born = _weight_on(weight, self.first_day, day)
+        return _conditional(born, day, self.settings.lga_reference, self.sex)
 
     def outcomes(
         self, weight: np.ndarray, name: str, plan: ScenarioPlan
@@ -141,16 +139,18 @@ class _Estimator:
 
     def if_born_on(self, weight: np.ndarray) -> list[dict[str, Any]]:
         first = max(FIRST_BIRTH_DAY, int(self.posterior.as_of_day) + 1)
-        every = np.arange(first, LAST_BIRTH_DAY + 1)
-        born = weight[:, every - self.first_day].T  # (day, draw)
+        days = np.arange(first, LAST_BIRTH_DAY + 1)
+        born = weight[:, days - self.first_day].T  # (day, draw)
+        every = _conditional(born, days[:, None], self.settings.lga_reference, self.sex)
+        quantiles = birth_weight_quantiles(born, [0.05, 0.95])
         rows = []
-        for day, (low, high) in zip(every.tolist(), birth_weight_quantiles(born, [0.05, 0.95]), strict=True):
-            days = np.full(weight.shape[0], day)
+        for i, day in enumerate(days.tolist()):
             row: dict[str, Any] = {"gestational_day": day}
-            for outcome, p in self.conditional(weight, days).items():
-                mean = _finite_mean(p)
+            for outcome, p in every.items():
+                mean = _finite_mean(p[i])
                 if outcome not in self.withheld and mean is not None:
                     row[outcome] = round(mean, 4)
+            low, high = quantiles[i]
             rows.append(row | {"birth_weight_q05": round(float(low)), "birth_weight_q95": round(float(high))})
         return rows
 

@@ -4,8 +4,9 @@
 
 Finger pricks, OGTT and scans at 20, 30 and 35.5 weeks; first fit at 30.5 weeks, updates at 31.5 (a week of finger
 pricks), 33.5 (two weeks) and 35.8 (two weeks and a scan). Each update starts from the one before. P(> 4000 g) and
-quantiles integrate the residual at birth in closed form over 2000 draws; growth still to come and day of birth are
-common. A second fit with another key, at the last day, shows what Monte-Carlo error alone does to both.
+quantiles integrate the residual at birth in closed form over 6000 draws; growth still to come, day of birth and the
+noise of the proposals are common. A second fit with another key, at the last day, shows what Monte-Carlo error alone
+does: with 2000 draws, 300 of them effective, it alone moves q95 by 40 g in some women.
 
 Bars: P within 0.02 and q05, q50, q95 within 40 g in 95 of 100 comparisons each. Where Monte-Carlo error alone would
 leave 99 of 100 inside, correct code falls below 95 of 100 of 150 with probability 2e-4; an update that is outside in
@@ -29,7 +30,7 @@ from tests.statistical.store import run_cases, verdict
 
 SEED = 20261203
 WEEKS = (30.5, 31.5, 33.5, 35.8)
-DRAWS = 2000
+DRAWS = 6000
 STANDARD = "hadlock1991"
 P_BAR, GRAMS_BAR, SHARE = 0.02, 40.0, 0.95
 QUANTILES = (0.05, 0.5, 0.95)
@@ -74,7 +75,7 @@ def one(record: Any, key: Any) -> dict[str, Any]:
     for step, week in enumerate(WEEKS):
         known = known_at(record, record.facts.lmp_equivalent + timedelta(days=int(7 * week)))
         data = encode(known, 7.0 * week, standard=STANDARD)
-        k_fit, k_update, k_again = jax.random.split(jax.random.fold_in(key, step), 3)
+        k_fit, k_again = jax.random.split(jax.random.fold_in(key, step))
 
         def fit(k: Any, data: Any = data, known: Any = known, week: float = week) -> Any:
             return calibrate_many([k], [data], prior, [7.0 * week], STANDARD, [known.pseudonym], draws=DRAWS)[
@@ -86,9 +87,7 @@ def one(record: Any, key: Any) -> dict[str, Any]:
             stored = refit
             continue
         new, cheaper = timed(
-            lambda old=stored, data=data, k=k_update, week=week: update_many(
-                [k], [old], [data], [7.0 * week]
-            )[0]
+            lambda old=stored, data=data, k=k_fit, week=week: update_many([k], [old], [data], [7.0 * week])[0]
         )
         row = {
             "week": week,
