@@ -280,10 +280,10 @@ def sample_many(
             None,
         )
     known = [None] * len(women) if start is None else start
-    begin = np.stack(
-        [np.zeros(prior.size(women[i])) if (s := known[i]) is None else s.mode for i in informed]
-    )
-    modes = find_modes(prior, [women[i] for i in informed], begin) if informed else []
+    modes = []
+    if informed:
+        begin = [np.zeros(prior.size(women[i])) if (s := known[i]) is None else s.mode for i in informed]
+        modes = find_modes(prior, [women[i] for i in informed], np.stack(begin))
     samplers = {i: Sampler(mode, keys[i], n, known[i]) for i, mode in zip(informed, modes, strict=True)}
     while open_ := [i for i in informed if not samplers[i].done]:
         z = np.stack([samplers[i].propose() for i in open_]).astype(np.float32)
