@@ -11,6 +11,7 @@ import pytest
 from scenarios.engine import (
     DEFAULT_SCENARIOS,
     _given_birth_day,
+    _known,
     as_of_time,
     run_record,
     what_if,
@@ -122,8 +123,9 @@ def test_what_if_refuses_a_posterior_of_something_else(one_record, result, chang
 
 def test_a_birth_day_that_dates_the_pregnancy_needs_a_fit(result):
     undated = make_record(dating_method="biometry")
+    stored = dataclasses.replace(result.posterior, as_of_day=_known(undated, AS_OF, SiteSettings()).day)
     with pytest.raises(UnusableInput, match="birth day") as why:
-        what_if(result.posterior, undated, ("as_now",), as_of=AS_OF, birth_day="39+0")
+        what_if(stored, undated, ("as_now",), as_of=AS_OF, birth_day="39+0")
     assert why.value.code == "birth-day-needs-a-fit"
 
 

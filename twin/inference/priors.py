@@ -24,7 +24,6 @@ from twin.encode import BIOMETRY, WomanData
 from twin.errors import UnusableInput
 from twin.physiology.parameters import FetalParams, MaternalParams
 from twin.physiology.pregnancy import PregnancyParams
-from twin.programs import stored
 
 DEFAULT_PRIOR = "evidence-1"
 #: ln B = coupling * ln(S_I / median) + residual [MODEL 1.2]
@@ -292,4 +291,4 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
     )
 
 
-unpack_draws = stored("prior")(unpack)
+unpack_draws = jax.jit(unpack, static_argnames="prior")
