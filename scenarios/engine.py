@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ import xarray as xr
 
 from scenarios.strategies import plan_of
 from twin import __version__
-from twin.encode import efw_of_scan
+from twin.encode import UNDATED, efw_of_scan
 from twin.errors import UnknownStandard, UnusableInput
 from twin.fhir import known_at, risk_assessment_bundle
 from twin.forecast import Forecast, ScenarioPlan, day_profile, week_day
@@ -102,6 +102,44 @@ def _given_birth_day(text: str | None, record: PatientRecord, as_of_day: float) 
     return day
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What stands before any posterior: the record as known at one moment, and what it says by itself."""
+
+    record: PatientRecord
+    scope: Scope
+    stamp: str
+    day: float | None
+    counts: dict[str, Any]
+    alerts: list[dict[str, Any]]
+
+
+def _known(record: PatientRecord, as_of: str | None, settings: SiteSettings) -> _Known:
+    moment = as_of_time(record, as_of)
+    known = known_at(record, moment if as_of is None or len(as_of) > 10 else date.fromisoformat(as_of))
+    lmp = known.facts.lmp_equivalent
+    day = None if lmp is None else gestational_day(moment.replace(tzinfo=None), lmp)
+    scope = scope_gate(known, day, settings, efw=efw_of_scan)
+    stamp = moment.isoformat(timespec="minutes") if as_of is None or len(as_of) > 10 else as_of
+    now_local = local_now(known, stamp)
+    counts, alerts = _data_counts(known, now_local), raw_alerts(known, now_local, settings)
+    return _Known(known, scope, stamp, day, counts, alerts)
+
+
+def _refused(known: _Known, settings: SiteSettings, seed: int) -> Result:
+    risk = header(known.record, known.scope, known.stamp, known.day, known.counts, known.alerts) | {
+        "growth_standard": settings.growth_standard,
+        "lga_reference": settings.lga_reference,
+        "provenance": provenance(known.record, None, seed),
+    }
+    return Result(known.record, known.scope, risk, None, None, None, ())
+
+
+def _keys(seed: int) -> jax.Array:
+    """Keys of the fit, the forecast and the day's profile."""
+    return jax.random.split(jax.random.key(seed), 3)
+
+
 def run_record(
     record: PatientRecord,
     *,
@@ -117,52 +155,101 @@ def run_record(
 ) -> Result:
     """Forecast one woman. The same record, settings and seed give the same bits on one machine."""
     settings = settings or SiteSettings()
-    moment = as_of_time(record, as_of)
-    known = known_at(record, moment if as_of is None or len(as_of) > 10 else date.fromisoformat(as_of))
-    lmp = known.facts.lmp_equivalent
-    day = None if lmp is None else gestational_day(moment.replace(tzinfo=None), lmp)
-    scope = scope_gate(known, day, settings, efw=efw_of_scan)
-    stamp = moment.isoformat(timespec="minutes") if as_of is None or len(as_of) > 10 else as_of
-    now_local = local_now(known, stamp)
-    counts, alerts = _data_counts(known, now_local), raw_alerts(known, now_local, settings)
-    if scope.status == "refused" or day is None or lmp is None:
-        risk = header(known, scope, stamp, day, counts, alerts) | {
-            "growth_standard": settings.growth_standard,
-            "lga_reference": settings.lga_reference,
-            "provenance": provenance(known, None, seed),
-        }
-        return Result(known, scope, risk, None, None, None, ())
-    given = _given_birth_day(birth_day, known, day)
-    plans = [plan_of(name, known, day, given) for name in scenarios]
-    k_fit, k_forecast, k_profile = jax.random.split(jax.random.key(seed), 3)
+    known = _known(record, as_of, settings)
+    day = known.day
+    if known.scope.status == "refused" or day is None:
+        return _refused(known, settings, seed)
+    given = _given_birth_day(birth_day, known.record, day)
+    plans = [plan_of(name, known.record, day, given) for name in scenarios]
     progress("calibrating")
     posterior = calibrate(
-        k_fit,
-        known,
+        _keys(seed)[0],
+        known.record,
         as_of_day=day,
         standard=settings.growth_standard,
         method=method,
         prior=prior or load_prior(),
         birth_day=None if given is None else float(given),
     )
+    result = _outlook(known, posterior, plans, settings, draws, seed, progress)
+    hidden = "glucose_forecast" in known.scope.withheld
+    return replace(result, profile=None if hidden else day_profile(_keys(seed)[2], posterior))
+
+
+def what_if(
+    stored: Posterior,
+    record: PatientRecord,
+    scenarios: Sequence[str | ScenarioPlan],
+    *,
+    as_of: str | None = None,
+    birth_day: str | None = None,
+    settings: SiteSettings | None = None,
+    draws: int = 500,
+    seed: int = 0,
+) -> Result:
+    """Other scenarios of a stored posterior: forecast and risk without a fit (`profile` is None).
+
+    record, as_of, settings, seed : those of the run that made the posterior; draws and noise are then those of its
+    forecast, and a scenario of that run has the same bits again. scenarios : names, or plans of the caller's own.
+    Raises : UnusableInput "other-patient", "other-day" or "other-standard" where the posterior is not of this record,
+    moment and growth standard; "birth-day-needs-a-fit" where the birth day would date the pregnancy.
+    """
+    settings = settings or SiteSettings()
+    known = _known(record, as_of, settings)
+    day = known.day
+    for code, have, want in (
+        ("other-patient", stored.patient, record.pseudonym),
+        ("other-day", stored.as_of_day, day),
+        ("other-standard", stored.standard, settings.growth_standard),
+    ):
+        if have != want:
+            raise UnusableInput(
+                code,
+                f"the stored posterior has {code.removeprefix('other-')} {have}, the question {want}; expected the "
+                "same. Nothing was forecast. Update the posterior or calibrate her again.",
+            )
+    if known.scope.status == "refused" or day is None:
+        return _refused(known, settings, seed)
+    given = _given_birth_day(birth_day, known.record, day)
+    dates = [] if given is None or known.record.facts.dating_method not in UNDATED else [given / 7.0]
+    if stored.data.birth_week.tolist() != dates:
+        raise UnusableInput(
+            "birth-day-needs-a-fit",
+            "nothing but biometry dates this pregnancy, so a given birth day informs its age, and the stored posterior "
+            "does not have this one. Nothing was forecast. Calibrate her with the birth day.",
+        )
+    plans = [plan_of(s, known.record, day, given) if isinstance(s, str) else s for s in scenarios]
+    return _outlook(known, stored, plans, settings, draws, seed, lambda _: None)
+
+
+def _outlook(
+    known: _Known,
+    posterior: Posterior,
+    plans: list[ScenarioPlan],
+    settings: SiteSettings,
+    draws: int,
+    seed: int,
+    progress: Progress,
+) -> Result:
+    """From a posterior to the risk of its scenarios."""
     progress("forecasting")
-    forecast = run_forecast(k_forecast, posterior, known, plans, draws=draws, settings=settings, seed=seed)
+    forecast = run_forecast(
+        _keys(seed)[1], posterior, known.record, plans, draws=draws, settings=settings, seed=seed
+    )
     progress("estimating risk")
     risk = estimate(
         forecast,
         posterior,
-        known,
+        known.record,
         plans,
-        scope,
-        as_of=stamp,
-        data=counts,
-        raw_alerts=alerts,
+        known.scope,
+        as_of=known.stamp,
+        data=known.counts,
+        raw_alerts=known.alerts,
         settings=settings,
         seed=seed,
     )
-    hidden = "glucose_forecast" in scope.withheld
-    profile = None if hidden else day_profile(k_profile, posterior)
-    return Result(known, scope, risk, posterior, forecast, profile, tuple(plans))
+    return Result(known.record, known.scope, risk, posterior, forecast, None, tuple(plans))
 
 
 def write_result(result: Result, out: Path, settings: SiteSettings) -> Path:
@@ -227,6 +314,7 @@ __all__ = [
     "as_of_time",
     "run_record",
     "screen",
+    "what_if",
     "with_settings",
     "write_result",
 ]

@@ -179,6 +179,7 @@ def weight_by_week(record: PatientRecord, week: np.ndarray) -> np.ndarray:
 SMOKING_LN, SMOKING_SHARE = -0.065, 0.06  # -214 g [CLINICAL 1, computed on US births]
 HYPERTENSION_LN, HYPERTENSION_SHARE = -0.030, 0.10  # -100 g at equal week [CLINICAL 1, computed]
 PARITY_LATE, PARITY_SHARE = 0.09, 0.60  # growth rate from 34 weeks: +3 % at term (US births 2022; Sydney)
+UNDATED = ("biometry", "none")  # dating methods that are no data beside the biometry
 UNDATED_SD_WEEKS = 6.0  # nothing known of the age but the biometry itself
 #: geometric mean birth weight of singletons without diabetes born in completed week 39 (US births 2022, shared part,
 #: n 3 268: 3 350 g, 5 % below Hadlock 1991 at 39+3; Sydney's scans say the same). It sets the population's level on
@@ -295,8 +296,12 @@ def tablet_pattern(record: PatientRecord, day: float) -> tuple[tuple[float, floa
     """Metformin of a gestational day, (minute since 04:00, mg): every regimen that covers it, and doses recorded one
     by one as their daily mean in the newest week with any. A dose that is not known is not modelled."""
     table = record.medication
+    if not len(table):
+        return ()
     known = (table["drug"] == "metformin") & table["dose_mg"].notna() & (table["gestational_day"] <= day)
     table = table[known]
+    if not len(table):
+        return ()
     one_by_one = table["per_day"].isna() & table["end_local"].isna()
     rows: list[tuple[float, float]] = []
     for row in table[~one_by_one].itertuples():
@@ -311,7 +316,7 @@ def tablet_pattern(record: PatientRecord, day: float) -> tuple[tuple[float, floa
             for i in range(times)
         ]
     single = table[one_by_one]
-    for back in range(WEEKS_BACK):
+    for back in range(WEEKS_BACK if len(single) else 0):
         start = 7.0 * (math.floor(day / 7.0) - back)
         week = single[(single["gestational_day"] >= start) & (single["gestational_day"] < start + 7.0)]
         if len(week):
@@ -616,7 +621,7 @@ def encode(
         np.interp(7.0 * POPULATION_WEEK, table_days(), table.ln_weight)
     )
     sex = record.facts.fetal_sex or ""
-    undated = record.facts.dating_method in ("biometry", "none")
+    undated = record.facts.dating_method in UNDATED
     # an age read off the biometry is not data beside that biometry: the age is then open, and a given birth day
     # brings in when births happen
     dating_sd = UNDATED_SD_WEEKS if undated else (record.facts.dating_sd_days or DATING_SD_DAYS) / 7.0

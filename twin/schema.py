@@ -23,6 +23,7 @@ FORECAST_SCALARS: dict[str, tuple[str, str]] = {
 }
 
 RISK_SCHEMA = "gdm-twin/risk/1"
+POSTERIOR_SCHEMA = "gdm-twin/posterior/1"
 OUTCOMES = ("macrosomia_4000", "macrosomia_4500", "lga_90", "sga_10", "ac_90_at_36w")
 
 GLUCOSE_KINDS = ("smbg", "cgm", "ogtt", "lab")

@@ -8,10 +8,20 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
-from scenarios.engine import _given_birth_day, as_of_time, run_record, with_settings, write_result
+from scenarios.engine import (
+    DEFAULT_SCENARIOS,
+    _given_birth_day,
+    _known,
+    as_of_time,
+    run_record,
+    what_if,
+    with_settings,
+    write_result,
+)
 from tests.one_woman import AS_OF_DAY, FORECAST_DRAWS, LMP, SCAN_MM, at, make_record, tables
 from twin.errors import UnknownStandard, UnusableInput
 from twin.fhir import read_bundle, write_patient_bundle
+from twin.inference.calibrate import load_posterior, save_posterior
 from twin.report import InvalidRisk
 from twin.report.files import validate_risk
 from twin.settings import SiteSettings
@@ -58,6 +68,65 @@ def test_same_seed_same_bits_and_later_data_change_nothing(one_record, result):
         np.testing.assert_array_equal(got.forecast.dataset[name].values, result.forecast.dataset[name].values)
     for key in ("scenarios", "drivers", "calibration", "data", "scope", "raw_alerts"):
         assert got.risk[key] == result.risk[key], key
+
+
+@pytest.fixture(scope="module")
+def read_back(result, tmp_path_factory):
+    path = tmp_path_factory.mktemp("stored") / "posterior.nc"
+    save_posterior(result.posterior, path)
+    return load_posterior(path)
+
+
+def test_what_if_of_a_stored_posterior_is_the_run(one_record, result, read_back):
+    """The run's own scenarios again: the same bits, risk and forecast."""
+    got = what_if(read_back, one_record, DEFAULT_SCENARIOS, as_of=AS_OF, draws=FORECAST_DRAWS, seed=3)
+    validate_risk(got.risk)
+    for key in ("scenarios", "calibration", "data", "scope", "provenance", "as_of"):
+        assert got.risk[key] == result.risk[key], key
+    for a, b in zip(got.risk["drivers"], result.risk["drivers"], strict=True):
+        assert a["name"] == b["name"]
+    for name in result.forecast.dataset.data_vars:
+        np.testing.assert_array_equal(got.forecast.dataset[name].values, result.forecast.dataset[name].values)
+
+
+def test_what_if_in_another_order_and_of_another_plan(one_record, result):
+    """A scenario keeps its numbers whatever stands beside it; a third more at every meal raises each draw's weight."""
+    now = result.plans[0]
+    eats = dataclasses.replace(now.pattern, meals=tuple((t, 4.0 / 3.0 * g) for t, g in now.pattern.meals))
+    more = dataclasses.replace(now, name="more", pattern=eats)
+    asked = (more, "untreated", "as_now")
+    got = what_if(result.posterior, one_record, asked, as_of=AS_OF, draws=FORECAST_DRAWS, seed=3)
+    assert [s["name"] for s in got.risk["scenarios"]] == ["more", "untreated", "as_now"]
+    before = {s["name"]: s for s in result.risk["scenarios"]}
+    for s in got.risk["scenarios"][1:]:
+        assert s["birth_weight_g"] == before[s["name"]]["birth_weight_g"]
+        assert s["if_born_on"] == before[s["name"]]["if_born_on"]
+    weight = got.forecast.dataset["fetal_weight_g"].sel(gestational_day=270)
+    assert (weight.sel(scenario="more") > weight.sel(scenario="as_now")).all()
+
+
+@pytest.mark.parametrize(
+    "change, code",
+    [
+        ({"as_of": "2026-10-12"}, "other-day"),
+        ({"settings": SiteSettings(growth_standard="who")}, "other-standard"),
+        ({"record": make_record(), "patient": "p-other"}, "other-patient"),
+    ],
+)
+def test_what_if_refuses_a_posterior_of_something_else(one_record, result, change, code):
+    stored = dataclasses.replace(result.posterior, patient=change.pop("patient", result.posterior.patient))
+    asked = {"record": one_record, "as_of": AS_OF} | change
+    with pytest.raises(UnusableInput, match="Nothing was forecast") as why:
+        what_if(stored, scenarios=("as_now",), **asked)
+    assert why.value.code == code
+
+
+def test_a_birth_day_that_dates_the_pregnancy_needs_a_fit(result):
+    undated = make_record(dating_method="biometry")
+    stored = dataclasses.replace(result.posterior, as_of_day=_known(undated, AS_OF, SiteSettings()).day)
+    with pytest.raises(UnusableInput, match="birth day") as why:
+        what_if(stored, undated, ("as_now",), as_of=AS_OF, birth_day="39+0")
+    assert why.value.code == "birth-day-needs-a-fit"
 
 
 def test_another_seed_is_another_sample_of_the_same_answer(one_record, result):

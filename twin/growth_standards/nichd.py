@@ -13,7 +13,6 @@ from functools import cache
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from scipy.interpolate import CubicSpline
 
 from twin.growth_standards._curves import Standard, lognormal
 from twin.growth_standards._tables import rows
@@ -47,6 +46,8 @@ def _published(quantity: str, group: str) -> np.ndarray:
 
 def _spline(knots: np.ndarray) -> Callable[[Array], Array]:
     """Not-a-knot cubic spline through weekly knots from `FIRST_DAY` on."""
+    from scipy.interpolate import CubicSpline  # half a second to load, and few need this standard
+
     first = FIRST_DAY // 7
     pieces = CubicSpline(first + np.arange(len(knots)), knots).c.T  # (interval, cubic .. constant)
 

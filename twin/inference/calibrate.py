@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
+import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import jax
@@ -15,12 +17,15 @@ import xarray as xr
 
 from twin import __version__
 from twin.encode import WomanData, encode
+from twin.errors import UnusableInput
 from twin.inference import laplace
-from twin.inference.arviz_gate import write_posterior
+from twin.inference.arviz_gate import read_posterior, write_posterior
+from twin.inference.encoded import from_arrays, to_arrays
 from twin.inference.model import Evaluation, evaluate, readings, replicate
 from twin.inference.nuts import sample_nuts
 from twin.inference.priors import Latents, Prior, load_prior, unpack_draws
 from twin.record import PatientRecord
+from twin.schema import POSTERIOR_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,9 @@ class Posterior:
     standard: str
     patient: str
     id: str = field(default="")
+    shape: laplace.Shape | None = (
+        None  # what an update starts from; None for draws of the prior and of `nuts`
+    )
 
     def pick(self, key: jax.Array, n: int) -> np.ndarray:
         """Indices of n draws, resampled by weight."""
@@ -85,7 +93,7 @@ def calibrate(
     prior = prior or load_prior()
     data = encode(record, as_of_day, standard=standard, birth_day=birth_day)
     if method != "nuts":
-        return calibrate_many([key], [data], prior, [as_of_day], standard, [record.pseudonym], draws=draws)[0]
+        return _laplace_alone(key, data, prior, as_of_day, standard, record.pseudonym, draws)
     got = sample_nuts(prior, data, key, draws=max(draws // 4, 250), progress=progress)
     calibration = Calibration(
         "nuts",
@@ -99,6 +107,30 @@ def calibrate(
     return _posterior(prior, data, got.z, weights, calibration, as_of_day, standard, record.pseudonym)
 
 
+def _laplace_alone(
+    key: jax.Array,
+    data: WomanData,
+    prior: Prior,
+    as_of_day: float,
+    standard: str,
+    patient: str,
+    draws: int,
+) -> Posterior:
+    """`calibrate_many` of one woman; what weighs her draws is kept as their `evaluation`."""
+    seen: list[Evaluation] = []
+
+    def look(_: Sequence[WomanData], z: np.ndarray) -> np.ndarray:
+        seen.append(evaluate(prior, data, jnp.asarray(z[0])))
+        return np.asarray(seen[-1].log_joint)[None]
+
+    [(one, _)] = laplace.sample_many(prior, [data], [key], draws, look=look)
+    posterior = _of_draws(one, prior, data, as_of_day, standard, patient)
+    if seen:
+        every = jax.tree.map(lambda *x: np.concatenate(x, axis=-1)[..., one.proposed], *seen)
+        posterior.__dict__["evaluation"] = every  # where functools.cached_property looks
+    return posterior
+
+
 def calibrate_many(
     keys: Sequence[jax.Array],
     women: Sequence[WomanData],
@@ -108,19 +140,23 @@ def calibrate_many(
     patients: Sequence[str],
     *,
     draws: int = 1000,
+    starts: Sequence[laplace.Shape | None] | None = None,
 ) -> list[Posterior]:
-    """Posteriors of many women by `laplace`, those whose arrays have equal shapes together; each has her own key."""
+    """Posteriors of many women by `laplace`, those whose arrays have equal shapes together; each has her own key.
+
+    starts : what was learnt of each with less data (`update`).
+    """
+    starts = [None] * len(women) if starts is None else starts
     alike: dict[Hashable, list[int]] = {}
     for i, data in enumerate(women):
         alike.setdefault(shape_of(data), []).append(i)
     found: dict[int, Posterior] = {}
     for group in alike.values():
-        drawn = laplace.sample_many(prior, [women[i] for i in group], [keys[i] for i in group], draws)
+        drawn = laplace.sample_many(
+            prior, [women[i] for i in group], [keys[i] for i in group], draws, [starts[i] for i in group]
+        )
         for i, (one, _) in zip(group, drawn, strict=True):
-            verdict = _verdict(one)
-            found[i] = _posterior(
-                prior, women[i], one.z, one.weights, verdict, as_of_days[i], standard, patients[i]
-            )
+            found[i] = _of_draws(one, prior, women[i], as_of_days[i], standard, patients[i])
     return [found[i] for i in range(len(women))]
 
 
@@ -147,6 +183,13 @@ def _verdict(drawn: laplace.Draws) -> Calibration:
     )
 
 
+def _of_draws(
+    one: laplace.Draws, prior: Prior, data: WomanData, as_of_day: float, standard: str, patient: str
+) -> Posterior:
+    verdict = _verdict(one)
+    return _posterior(prior, data, one.z, one.weights, verdict, as_of_day, standard, patient, one.shape)
+
+
 def _posterior(
     prior: Prior,
     data: WomanData,
@@ -156,9 +199,10 @@ def _posterior(
     as_of_day: float,
     standard: str,
     patient: str,
+    shape: laplace.Shape | None = None,
 ) -> Posterior:
     digest = hashlib.sha256(np.ascontiguousarray(z).tobytes()).hexdigest()[:16]
-    return Posterior(prior, data, z, weights, calibration, as_of_day, standard, patient, digest)
+    return Posterior(prior, data, z, weights, calibration, as_of_day, standard, patient, digest, shape)
 
 
 def named_parameters(posterior: Posterior) -> dict[str, np.ndarray]:
@@ -181,7 +225,8 @@ def named_parameters(posterior: Posterior) -> dict[str, np.ndarray]:
 
 
 def save_posterior(posterior: Posterior, path: Path) -> None:
-    """posterior.nc: groups posterior, sample_stats, observed_data, posterior_predictive (mg/dL, mm, g)."""
+    """posterior.nc: groups posterior, sample_stats, observed_data, posterior_predictive (mg/dL, mm, g), and in
+    constant_data the encoded data, so that `load_posterior` gives it back."""
     n = posterior.z.shape[1]
     coords = {"chain": [0], "draw": np.arange(n), "latent": posterior.prior.names(posterior.data)}
     named = named_parameters(posterior)
@@ -190,12 +235,16 @@ def save_posterior(posterior: Posterior, path: Path) -> None:
         | {k: (("chain", "draw"), v[None]) for k, v in named.items()},
         coords=coords,
         attrs={
+            "schema": POSTERIOR_SCHEMA,
             "posterior_id": posterior.id,
             "code_version": __version__,
             "prior_id": posterior.prior.id,
+            "prior_sha256": posterior.prior.sha256,
             "growth_standard": posterior.standard,
             "as_of_day": float(posterior.as_of_day),
             "inference": posterior.calibration.method,
+            "calibration": json.dumps(asdict(posterior.calibration)),
+            "patient": posterior.patient,
         },
     )
     model = posterior.evaluation
@@ -224,5 +273,85 @@ def save_posterior(posterior: Posterior, path: Path) -> None:
             "sample_stats": stats,
             "observed_data": xr.Dataset(observed),
             "posterior_predictive": xr.Dataset(predicted, coords={"chain": [0], "draw": np.arange(n)}),
+            "constant_data": _constant_data(posterior),
         },
+    )
+
+
+_LEARNT = "learnt."  # before the names of `Posterior.shape`
+
+
+def _constant_data(posterior: Posterior) -> xr.Dataset:
+    """The encoded data and what sampling learnt, end to end in one variable with its layout: sixty variables would take
+    longer to write than all else together. Integers and truth values are exact in double precision."""
+    arrays = to_arrays(posterior.data)
+    if posterior.shape is not None:
+        arrays |= {_LEARNT + name: x for name, x in posterior.shape._asdict().items()}
+    layout = [[name, str(x.dtype), list(x.shape)] for name, x in arrays.items()]
+    values = np.concatenate([x.ravel().astype(float) for x in arrays.values()])
+    return xr.Dataset({"encoded": ("value", values, {"layout": json.dumps(layout)})})
+
+
+def _arrays(constant: xr.Dataset) -> dict[str, np.ndarray]:
+    values, at, found = constant["encoded"].values, 0, {}
+    for name, dtype, shape in json.loads(constant["encoded"].attrs["layout"]):
+        size = math.prod(shape)
+        found[name] = values[at : at + size].astype(dtype).reshape(shape)
+        at += size
+    return found
+
+
+def load_posterior(path: Path, prior: Prior | None = None) -> Posterior:
+    """The posterior of a posterior.nc, bit by bit: to be forecast, compared and updated.
+
+    prior : the population prior it was made with, by default the packaged one.
+    Raises : UnusableInput "not-a-posterior" for another file; "other-version" where another version of the software
+        or of the format wrote it; "other-prior" where it was made with another prior.
+    """
+    prior = prior or load_prior()
+    try:
+        groups = read_posterior(path)
+        drawn, stats, constant = (groups[n] for n in ("posterior", "sample_stats", "constant_data"))
+        made = drawn.attrs
+        wrote = (made["schema"], made["code_version"])
+    except (OSError, KeyError, ValueError) as why:
+        raise UnusableInput(
+            "not-a-posterior",
+            f"{path.name} is no posterior that can be read back ({why}); expected a posterior.nc of "
+            f"{POSTERIOR_SCHEMA}. Nothing was forecast. Calibrate her again.",
+        ) from why
+    if wrote != (POSTERIOR_SCHEMA, __version__):
+        raise _other_version(path, f"{wrote[0]} by version {wrote[1]}")
+    if (made["prior_id"], made["prior_sha256"]) != (prior.id, prior.sha256):
+        raise UnusableInput(
+            "other-prior",
+            f"{path.name} was made with prior {made['prior_id']!r} ({made['prior_sha256']}); expected {prior.id!r} "
+            f"({prior.sha256}). Nothing was forecast. Give that prior, or calibrate her again.",
+        )
+    standard = str(made["growth_standard"])
+    arrays = _arrays(constant)
+    data = from_arrays(arrays, standard)
+    if list(drawn["latent"].values) != prior.names(data):
+        raise _other_version(path, "other latents")
+    told = json.loads(made["calibration"])
+    learnt = {n: arrays[_LEARNT + n] for n in laplace.Shape._fields if _LEARNT + n in arrays}
+    return Posterior(
+        prior,
+        data,
+        np.ascontiguousarray(drawn["z"].values[0].T),
+        stats["weight"].values[0],
+        Calibration(**told | {"reasons": tuple(told["reasons"])}),
+        float(made["as_of_day"]),
+        standard,
+        str(made["patient"]),
+        str(made["posterior_id"]),
+        laplace.Shape(**learnt) if learnt else None,
+    )
+
+
+def _other_version(path: Path, what: str) -> UnusableInput:
+    return UnusableInput(
+        "other-version",
+        f"{path.name} was written as {what}; expected {POSTERIOR_SCHEMA} by version {__version__}: its draws may mean "
+        "something else now. Nothing was forecast. Calibrate her again.",
     )

@@ -58,8 +58,22 @@ class Mode(NamedTuple):
         return self.z[:, None] + scipy.linalg.solve_triangular(self.factor, u, trans=1, lower=False)
 
 
+class Shape(NamedTuple):
+    """What sampling learnt of one posterior, for the next with more data: (latent,) each.
+
+    mode : z. center, scale : of the posterior, in the coordinates in which the curvature at the mode is the identity.
+    """
+
+    mode: np.ndarray
+    center: np.ndarray
+    scale: np.ndarray
+
+
 class Draws(NamedTuple):
-    """Weighted draws, (latent, draw), and how they were made."""
+    """Weighted draws, (latent, draw), and how they were made.
+
+    proposed : which of all rounds' draws each one is. shape : None for draws of the prior.
+    """
 
     z: np.ndarray
     weights: np.ndarray
@@ -67,6 +81,12 @@ class Draws(NamedTuple):
     ess: float
     road: str  # "importance" | "adapted" | "prior"
     converged: bool
+    proposed: np.ndarray
+    shape: Shape | None
+
+
+#: log joint, (woman, draw), of draws of women of equal shapes, (woman, latent, draw), float32
+Look = Callable[[Sequence[WomanData], np.ndarray], np.ndarray]
 
 
 def has_readings(data: WomanData) -> bool:
@@ -193,12 +213,13 @@ def resample(key: Array, weights: np.ndarray, n: int) -> np.ndarray:
 class Sampler:
     """Adaptive importance sampling around one mode, round by round: `propose`, weigh elsewhere, `take`."""
 
-    def __init__(self, mode: Mode, key: Array, n: int):
+    def __init__(self, mode: Mode, key: Array, n: int, first: Shape | None = None):
         self.mode, self.n, self.each = mode, n, -(-n // ROUNDS)
         k_noise, self.k_pick = jax.random.split(key)
         self.rng = np.random.default_rng(np.asarray(jax.random.key_data(k_noise)))
         size = len(mode.z)
-        self.rounds = [_Round(np.zeros(size), np.ones(size))]
+        same = _Round(np.zeros(size), np.ones(size))
+        self.rounds = [same if first is None else _Round(first.center, first.scale)]
         self.places: list[np.ndarray] = []
         self.found: list[np.ndarray] = []
         self.done = False
@@ -227,17 +248,28 @@ class Sampler:
     def draws(self) -> Draws:
         """The draws asked for keep their weights; more are resampled to n equal ones."""
         if len(self.rounds) == ROUNDS:
-            z, weights, road = self.mode.at(self.at), self.weights, "importance"
+            chosen, weights, road = np.arange(self.at.shape[1]), self.weights, "importance"
         else:
             chosen = resample(self.k_pick, self.weights, self.n)
-            z, weights, road = self.mode.at(self.at[:, chosen]), np.full(self.n, 1.0 / self.n), "adapted"
-        return Draws(z, weights, self.k, self.ess, road, self.mode.converged)
+            weights, road = np.full(self.n, 1.0 / self.n), "adapted"
+        z = self.mode.at(self.at[:, chosen])
+        shape = Shape(self.mode.z, *_learn(self.at, self.weights, self.ess))
+        return Draws(z, weights, self.k, self.ess, road, self.mode.converged, chosen, shape)
 
 
 def sample_many(
-    prior: Prior, women: Sequence[WomanData], keys: Sequence[Array], n: int = 1000
+    prior: Prior,
+    women: Sequence[WomanData],
+    keys: Sequence[Array],
+    n: int = 1000,
+    start: Sequence[Shape | None] | None = None,
+    look: Look | None = None,
 ) -> list[tuple[Draws, Mode | None]]:
-    """Posterior draws of women of equal shapes, each with its own key; see `sample`."""
+    """Posterior draws of women of equal shapes, each with its own key; see `sample`.
+
+    start : what was learnt of each with less data (`update`). look : in place of `weigh_all`.
+    """
+    look = look or functools.partial(weigh_all, prior)
     found: dict[int, tuple[Draws, Mode | None]] = {}
     informed = []
     for i, (data, key) in enumerate(zip(women, keys, strict=True)):
@@ -245,12 +277,19 @@ def sample_many(
             informed.append(i)
             continue
         z = np.asarray(jax.random.normal(key, (prior.size(data), n)))
-        found[i] = Draws(z, np.full(n, 1.0 / n), float("nan"), float(n), "prior", True), None
-    modes = find_modes(prior, [women[i] for i in informed]) if informed else []
-    samplers = {i: Sampler(mode, keys[i], n) for i, mode in zip(informed, modes, strict=True)}
+        found[i] = (
+            Draws(z, np.full(n, 1.0 / n), float("nan"), float(n), "prior", True, np.arange(n), None),
+            None,
+        )
+    known = [None] * len(women) if start is None else start
+    modes = []
+    if informed:
+        begin = [np.zeros(prior.size(women[i])) if (s := known[i]) is None else s.mode for i in informed]
+        modes = find_modes(prior, [women[i] for i in informed], np.stack(begin))
+    samplers = {i: Sampler(mode, keys[i], n, known[i]) for i, mode in zip(informed, modes, strict=True)}
     while open_ := [i for i in informed if not samplers[i].done]:
         z = np.stack([samplers[i].propose() for i in open_]).astype(np.float32)
-        for i, row in zip(open_, weigh_all(prior, [women[i] for i in open_], z), strict=True):
+        for i, row in zip(open_, look([women[i] for i in open_], z), strict=True):
             samplers[i].take(row)
     return [found[i] if i in found else (samplers[i].draws(), samplers[i].mode) for i in range(len(women))]
 

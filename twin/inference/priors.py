@@ -7,6 +7,7 @@ be off; that, not the posterior, gives the range of a probability (DESIGN 4).
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import tomllib
 from dataclasses import dataclass
@@ -64,6 +65,12 @@ class Prior:
     @functools.cached_property
     def index(self) -> dict[str, int]:
         return {latent.name: i for i, latent in enumerate(self.latents)}
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Of every latent's numbers, first 16 digits: a changed prior under the same id is another prior."""
+        numbers = [(x.name, x.transform, x.center, x.sd, x.center_sd) for x in self.latents]
+        return hashlib.sha256(repr(numbers).encode()).hexdigest()[:16]
 
     def size(self, data: WomanData) -> int:
         meals, days = meal_shape(data)

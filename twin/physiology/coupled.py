@@ -31,6 +31,7 @@ from twin.physiology.fetus import (
 from twin.physiology.parameters import EXPOSURE_POWER, FetalParams, MaternalParams
 from twin.physiology.pregnancy import PLACENTA_EXPONENT, TEST_WEEK, PregnancyParams, at_weeks
 from twin.physiology.simulate import STEP_MIN, Trajectory, simulate_day
+from twin.programs import stored
 
 DAY_START_MIN = 240.0  # the simulated day runs from 04:00 to 04:00, when the gut is empty
 REFERENCE_WEIGHT_KG = 70.0
@@ -87,7 +88,15 @@ def reference_days(
     return simulate_day(weekly, plan.events, h=h), weekly
 
 
-_jitted_days = jax.jit(reference_days)
+@stored()
+def _reference_exposure(table: GrowthTable) -> Array:
+    weeks = jnp.asarray(glucose_weeks(), dtype=float).reshape(-1, 1)
+    events = DayEvents.of(meals=tuple((float(since_day_start(t)), g) for t, g in REFERENCE_MEALS), rank=2)
+    one = jax.tree.map(lambda x: jnp.asarray(x, dtype=float)[None], MaternalParams.reference())
+    preg = jax.tree.map(lambda x: jnp.asarray(x, dtype=float)[None], PregnancyParams.reference())
+    plan = WeekPlan(events, jnp.full_like(weeks, REFERENCE_WEIGHT_KG))
+    days, _ = reference_days(one, preg, plan, weeks, table_weight(table, weeks), table)
+    return power_mean(days.G)[:, 0]
 
 
 @functools.lru_cache(maxsize=8)
@@ -96,14 +105,7 @@ def reference_exposure(standard: str) -> np.ndarray:
 
     Call it outside traced functions and hand the result in.
     """
-    weeks = jnp.asarray(glucose_weeks(), dtype=float).reshape(-1, 1)
-    events = DayEvents.of(meals=tuple((float(since_day_start(t)), g) for t, g in REFERENCE_MEALS), rank=2)
-    one = jax.tree.map(lambda x: jnp.asarray(x, dtype=float)[None], MaternalParams.reference())
-    preg = jax.tree.map(lambda x: jnp.asarray(x, dtype=float)[None], PregnancyParams.reference())
-    plan = WeekPlan(events, jnp.full_like(weeks, REFERENCE_WEIGHT_KG))
-    table = growth_table(standard)
-    days, _ = _jitted_days(one, preg, plan, weeks, table_weight(table, weeks), table)
-    return np.asarray(power_mean(days.G))[:, 0]
+    return np.asarray(_reference_exposure(growth_table(standard)))
 
 
 def recorded_edges(n_cells: int, dtype: Any, rank: int) -> Array:

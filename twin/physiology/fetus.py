@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from twin.growth_standards import biometry_median, efw_g, reference_weight_g
 from twin.physiology.parameters import FetalParams
+from twin.programs import stored
 
 FIRST_WEEK = 14  # fetal integration starts here, at theta times the standard
 LAST_WEEK = 45
@@ -48,7 +49,7 @@ def growth_table(standard: str) -> GrowthTable:
     return GrowthTable(jnp.asarray(np.asarray(weight)), jnp.asarray(np.asarray(measures)))
 
 
-@functools.partial(jax.jit, static_argnames="standard")
+@stored("standard")
 def _growth_table(day: Array, standard: str) -> tuple[Array, Array]:
     weight = jnp.log(reference_weight_g(day, standard=standard))
     at = jnp.clip(day, 98.0, 280.0)  # the published range of the biometry, continued by its edge value

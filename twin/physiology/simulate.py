@@ -1,15 +1,12 @@
-"""The only place that steps the equations: a diffrax solver, and its scan for the hot path."""
+"""The only place that steps the equations: the scan of the hot path. `diffrax_day` has the same step as a solver."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
 
-import diffrax
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from twin.physiology.events import DayEvents, Drives, Meals, drives
@@ -21,7 +18,6 @@ from twin.physiology.maternal import (
     fasting_state,
     slice_drives,
     step,
-    vector_field,
 )
 from twin.physiology.parameters import MaternalParams
 
@@ -30,46 +26,9 @@ COARSE_STEP_MIN = 5.0  # ensembles, and the search for a mode
 DAY_STEPS = round(1440.0 / STEP_MIN)
 
 
-class Staggered(diffrax.AbstractSolver):
-    """The staggered semi-implicit step as a diffrax solver of fixed step `h` minutes.
-
-    args = (MaternalParams, StepCoefficients, Meals or None, scanned drives); the drive of a step is found from its
-    start time.
-    """
-
-    h: float
-    term_structure: ClassVar[Any] = diffrax.AbstractTerm
-    interpolation_cls: ClassVar[Callable] = diffrax.LocalLinearInterpolation
-
-    def order(self, terms: Any) -> int:
-        return 2
-
-    def init(self, terms, t0, t1, y0, args):
-        return None
-
-    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
-        p, c, meals, scanned = args
-        y1 = step(p, c, y0, _drive_at(scanned, meals, t0, self.h))
-        return y1, None, {"y0": y0, "y1": y1}, None, diffrax.RESULTS.successful
-
-    def func(self, terms, t0, y0, args):
-        return terms.vf(t0, y0, args)
-
-
-def _with_meals(d: StepDrive, meals: Meals | None) -> StepDrive:
+def with_meals(d: StepDrive, meals: Meals | None) -> StepDrive:
     """The drive of a step, the row of its meals replaced by what they add."""
     return d if meals is None or d.gut is None else d._replace(gut=meals.of_step(d.gut[0]))
-
-
-def _drive_at(scanned: StepDrive, meals: Meals | None, t_min: Array, h: float) -> StepDrive:
-    """The drive of the step that starts at `t_min`."""
-    k = jnp.round(t_min / h).astype(int)
-    return _with_meals(jax.tree.map(lambda a: a[k] if isinstance(a, jax.Array) else a, scanned), meals)
-
-
-def _field(t_min: Array, y: MaternalState, args: Any) -> MaternalState:
-    p, c, meals, scanned = args
-    return vector_field(t_min, y, (p, _drive_at(scanned, meals, t_min, c.h)))
 
 
 def _split(scanned: StepDrive) -> tuple[list[Array], Callable[[list[Array]], StepDrive]]:
@@ -121,7 +80,7 @@ def simulate_day(
     xs, join = _split(slice_drives(d))
 
     def advance(y: MaternalState, parts: list[Array]) -> tuple[MaternalState, tuple[Array, Array]]:
-        y = step(p, c, y, _with_meals(join(parts), d.meals))
+        y = step(p, c, y, with_meals(join(parts), d.meals))
         return y, (y.G, y.IG)
 
     end, (G, IG) = jax.lax.scan(advance, y0, xs, length=n_steps)
@@ -129,34 +88,6 @@ def simulate_day(
     IG = jnp.concatenate([y0.IG[None], IG])
     ok = jnp.isfinite(G).all(axis=0)
     return Trajectory(jnp.where(ok[None], G, 1.0), jnp.where(ok[None], IG, 1.0), end, ok)
-
-
-def diffrax_day(
-    p: MaternalParams, events: DayEvents, *, n_steps: int = DAY_STEPS, h: float = STEP_MIN
-) -> Array:
-    """The same day through `diffrax.diffeqsolve` with the `Staggered` solver: glucose at the edges, mg/dL."""
-    d = drives(events, p, n_steps, h, repeated=True)
-    y0 = starting_state(p, d)
-    batch = jnp.broadcast_shapes(
-        *(x.shape for x in jax.tree.leaves(p)), *(e.shape[1:] for e in jax.tree.leaves(events))
-    )
-    y0 = jax.tree.map(lambda x: jnp.broadcast_to(x, batch), y0)
-    edges = jnp.asarray(np.arange(n_steps + 1) * h)
-    solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(_field),  # type: ignore[arg-type]
-        Staggered(h),
-        t0=0.0,
-        t1=n_steps * h,
-        dt0=None,
-        y0=y0,
-        args=(p, StepCoefficients.of(p, h), d.meals, slice_drives(d)),
-        stepsize_controller=diffrax.StepTo(edges),
-        saveat=diffrax.SaveAt(ts=edges),
-        max_steps=n_steps + 1,
-        throw=False,
-    )
-    assert solution.ys is not None
-    return solution.ys.G
 
 
 def glucose_at(trajectory: Array, t_min: Array, h: float = STEP_MIN) -> Array:

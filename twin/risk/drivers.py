@@ -34,10 +34,10 @@ def _pieces(posterior: Posterior, record: PatientRecord) -> dict[str, np.ndarray
     data, out = posterior.data, {}
     lmp = record.facts.lmp_equivalent
     if "biometry" in density and lmp is not None:
-        mask = np.asarray(data.scans.mask)
-        for i in np.flatnonzero(mask):
-            day = lmp + timedelta(days=int(float(data.scans.week[i]) * 7.0))
-            out[f"{WORDS[BIOMETRY[int(data.scans.quantity[i])]]}, {day.isoformat()}"] = density["biometry"][i]
+        week, quantity = np.asarray(data.scans.week), np.asarray(data.scans.quantity)
+        for i in np.flatnonzero(np.asarray(data.scans.mask)):
+            day = lmp + timedelta(days=int(float(week[i]) * 7.0))
+            out[f"{WORDS[BIOMETRY[int(quantity[i])]]}, {day.isoformat()}"] = density["biometry"][i]
     if "spot_glucose" in density:
         n = int(np.asarray(data.spots.mask).sum())
         out[f"finger-prick and laboratory glucose, {n} readings"] = density["spot_glucose"].sum(axis=0)

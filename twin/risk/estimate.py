@@ -10,14 +10,21 @@ import numpy as np
 import xarray as xr
 
 from twin import __version__
-from twin.forecast import BIRTH_RESIDUAL_SD, DeliveryPolicy, Forecast, ScenarioPlan, delivery_days
+from twin.forecast import DeliveryPolicy, Forecast, ScenarioPlan, delivery_days
 from twin.growth_standards import BIRTHWEIGHT_STANDARDS, biometry_from_z, range_days
 from twin.inference.calibrate import Posterior
 from twin.record import PatientRecord, Scope
 from twin.record.scope import GLUCOSE_FORECAST
 from twin.risk.drivers import drivers
 from twin.risk.model_range import N_DRAWS, probability_range
-from twin.risk.outcomes import Z_90, exceeds, large, small
+from twin.risk.outcomes import (
+    Z_90,
+    birth_weight_mean,
+    birth_weight_quantiles,
+    exceeds,
+    large,
+    small,
+)
 from twin.schema import RISK_SCHEMA
 from twin.settings import SiteSettings
 from twin.timeline import weeks_and_days
@@ -35,11 +42,8 @@ def _weight_on(weight: np.ndarray, first_day: int, day: np.ndarray) -> np.ndarra
     return weight[np.arange(weight.shape[0]), column]
 
 
-def _conditional(
-    weight: np.ndarray, first_day: int, day: np.ndarray, reference: str, sex: str | None
-) -> dict[str, np.ndarray]:
-    """P(outcome | draw) for births on `day`, (draw,)."""
-    born = _weight_on(weight, first_day, day)
+def _conditional(born: np.ndarray, day: np.ndarray, reference: str, sex: str | None) -> dict[str, np.ndarray]:
+    """P(outcome | draw) for births of fetal weight `born` on `day`, (*batch)."""
     return {
         "macrosomia_4000": exceeds(born, 4000.0),
         "macrosomia_4500": exceeds(born, 4500.0),
@@ -90,11 +94,10 @@ class _Estimator:
         key = jax.random.key(seed)
         self.shifts = np.asarray(posterior.prior.center_shifts(key, N_DRAWS, self.z.shape[0]))
         self.rng = np.random.default_rng(seed)
-        # one residual per draw for every scenario and day, so that differences are sharp
-        self.spread = np.exp(BIRTH_RESIDUAL_SD * self.rng.standard_normal(self.z.shape[1]))
 
     def conditional(self, weight: np.ndarray, day: np.ndarray) -> dict[str, np.ndarray]:
-        return _conditional(weight, self.first_day, day, self.settings.lga_reference, self.sex)
+        born = _weight_on(weight, self.first_day, day)
+        return _conditional(born, day, self.settings.lga_reference, self.sex)
 
     def outcomes(
         self, weight: np.ndarray, name: str, plan: ScenarioPlan
@@ -136,16 +139,18 @@ class _Estimator:
 
     def if_born_on(self, weight: np.ndarray) -> list[dict[str, Any]]:
         first = max(FIRST_BIRTH_DAY, int(self.posterior.as_of_day) + 1)
+        days = np.arange(first, LAST_BIRTH_DAY + 1)
+        born = weight[:, days - self.first_day].T  # (day, draw)
+        every = _conditional(born, days[:, None], self.settings.lga_reference, self.sex)
+        quantiles = birth_weight_quantiles(born, [0.05, 0.95])
         rows = []
-        for day in range(first, LAST_BIRTH_DAY + 1):
-            days = np.full(weight.shape[0], day)
+        for i, day in enumerate(days.tolist()):
             row: dict[str, Any] = {"gestational_day": day}
-            for outcome, p in self.conditional(weight, days).items():
-                mean = _finite_mean(p)
+            for outcome, p in every.items():
+                mean = _finite_mean(p[i])
                 if outcome not in self.withheld and mean is not None:
                     row[outcome] = round(mean, 4)
-            born = _weight_on(weight, self.first_day, days) * self.spread
-            low, high = np.quantile(born, [0.05, 0.95])
+            low, high = quantiles[i]
             rows.append(row | {"birth_weight_q05": round(float(low)), "birth_weight_q95": round(float(high))})
         return rows
 
@@ -198,8 +203,8 @@ class _Estimator:
         weight = self.dataset["fetal_weight_g"].sel(scenario=plan.name).values.astype(float)
         day = self.dataset["delivery_day"].sel(scenario=plan.name).values
         outcomes, p4000 = self.outcomes(weight, plan.name, plan)
-        birth = self.dataset["birth_weight_g"].sel(scenario=plan.name).values.astype(float)
-        low, middle, high = np.quantile(birth, [0.05, 0.5, 0.95])
+        born = _weight_on(weight, self.first_day, day)
+        low, middle, high = birth_weight_quantiles(born, [0.05, 0.5, 0.95])
         by_reference, not_covered = self.by_reference(weight, day)
         return {
             "name": plan.name,
@@ -207,7 +212,7 @@ class _Estimator:
             "delivery_assumption": plan.delivery.describe(),
             **({"same_as_now": plan.same_as_now} if plan.same_as_now else {}),
             "birth_weight_g": {
-                "mean": round(float(birth.mean())),
+                "mean": round(float(birth_weight_mean(born))),
                 "q05": round(float(low)),
                 "q50": round(float(middle)),
                 "q95": round(float(high)),

@@ -7,10 +7,12 @@ expectation with less Monte-Carlo noise.
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from twin.forecast import BIRTH_RESIDUAL_SD
 from twin.growth_standards import birthweight_from_z
@@ -24,6 +26,36 @@ _FIRST, _LAST = 140, 308
 def exceeds(weight_g: np.ndarray, threshold_g: np.ndarray | float) -> np.ndarray:
     """P(birth weight > threshold | fetal weight at birth), same shape as `weight_g`."""
     return ndtr((np.log(weight_g) - np.log(threshold_g)) / BIRTH_RESIDUAL_SD)
+
+
+def birth_weight_mean(weight_g: np.ndarray) -> np.ndarray:
+    """Mean birth weight, g, (*batch), of equally likely draws of fetal weight at birth, (*batch, draw)."""
+    return np.mean(weight_g, axis=-1) * math.exp(0.5 * BIRTH_RESIDUAL_SD**2)
+
+
+def birth_weight_quantiles(weight_g: np.ndarray, q: Sequence[float]) -> np.ndarray:
+    """Quantiles of birth weight, g, (*batch, q): the draws are the medians of equally likely lognormals.
+
+    weight_g : (*batch, draw), fetal weight at birth. Newton steps on ln weight, kept inside the smallest and the
+    largest component's own quantile, between which the mixture's lies; exact to 1e-7 of the weight.
+    """
+    ln = np.log(np.asarray(weight_g, dtype=float))[..., None, :]  # (*batch, 1, draw)
+    wanted = np.asarray(q, dtype=float)
+    own = BIRTH_RESIDUAL_SD * ndtri(wanted)
+    low, high = ln.min(axis=-1) + own, ln.max(axis=-1) + own
+    spread = np.sqrt(ln.var(axis=-1) + BIRTH_RESIDUAL_SD**2)
+    at = np.clip(ln.mean(axis=-1) + spread * ndtri(wanted), low, high)
+    for _ in range(60):
+        u = (at[..., None] - ln) / BIRTH_RESIDUAL_SD
+        over = ndtr(u).mean(axis=-1) - wanted
+        low, high = np.where(over < 0.0, at, low), np.where(over < 0.0, high, at)
+        slope = np.exp(-0.5 * u**2).mean(axis=-1) / (BIRTH_RESIDUAL_SD * math.sqrt(2.0 * math.pi))
+        new = at - over / np.maximum(slope, 1e-12)
+        new = np.where((new >= low) & (new <= high), new, 0.5 * (low + high))
+        moved, at = np.max(np.abs(new - at)), new
+        if moved < 1e-7:
+            break
+    return np.exp(at)
 
 
 @functools.lru_cache(maxsize=128)

@@ -1,11 +1,15 @@
 """posterior.nc and the named parameters."""
 
+import dataclasses
+
+import jax
 import numpy as np
 import pytest
 from scipy.stats import binom
 
-from twin.inference.arviz_gate import read_posterior, rhat_and_ess
-from twin.inference.calibrate import named_parameters, save_posterior
+from twin.errors import UnusableInput
+from twin.inference.arviz_gate import read_posterior, rhat_and_ess, write_posterior
+from twin.inference.calibrate import load_posterior, named_parameters, save_posterior, shape_of
 from twin.inference.psis import pareto_smooth
 
 
@@ -17,7 +21,8 @@ def groups(tmp_path_factory, one_posterior):
 
 
 def test_groups_and_draws_come_back(groups, one_posterior):
-    assert set(groups) == {"posterior", "sample_stats", "observed_data", "posterior_predictive"}
+    kinds = {"posterior", "sample_stats", "observed_data", "posterior_predictive", "constant_data"}
+    assert set(groups) == kinds
     np.testing.assert_array_equal(groups["posterior"]["z"].values[0].T, one_posterior.z)
     np.testing.assert_array_equal(groups["sample_stats"]["weight"].values[0], one_posterior.weights)
     np.testing.assert_array_equal(groups["sample_stats"]["lp"].values[0], one_posterior.evaluation.log_joint)
@@ -32,6 +37,76 @@ def test_arviz_reads_the_file(tmp_path, one_posterior):
     save_posterior(one_posterior, tmp_path / "p.nc")
     found = az.from_netcdf(tmp_path / "p.nc")
     assert found["posterior"]["S_I"].shape == (1, one_posterior.z.shape[1])
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_a_stored_posterior_comes_back_bit_by_bit(tmp_path, one_posterior, learnt):
+    """Every array of the data and their shapes (some are empty), the draws and what a forecast or an update needs."""
+    stored = one_posterior if learnt else dataclasses.replace(one_posterior, shape=None)
+    save_posterior(stored, tmp_path / "p.nc")
+    got = load_posterior(tmp_path / "p.nc")
+    leaves, tree = jax.tree.flatten(stored.data)
+    again, same_tree = jax.tree.flatten(got.data)
+    assert tree == same_tree and shape_of(got.data) == shape_of(stored.data)
+    assert any(np.size(x) == 0 for x in leaves)
+    for a, b in zip(leaves, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert np.asarray(a).dtype == np.asarray(b).dtype
+    np.testing.assert_array_equal(got.z, stored.z)
+    np.testing.assert_array_equal(got.weights, stored.weights)
+    for name in ("prior", "calibration", "as_of_day", "standard", "patient", "id"):
+        assert getattr(got, name) == getattr(stored, name), name
+    assert (got.shape is None) == (not learnt)
+    for a, b in zip(stored.shape or (), got.shape or (), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture
+def altered(tmp_path, groups):
+    """The stored posterior with other attributes."""
+
+    def write(**attrs):
+        path = tmp_path / "other.nc"
+        other = groups["posterior"].assign_attrs(attrs)
+        write_posterior(path, groups | {"posterior": other})
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "attrs, code, word",
+    [
+        ({"code_version": "0.0.1"}, "other-version", "version 0.0.1"),
+        ({"schema": "gdm-twin/posterior/0"}, "other-version", "posterior/0"),
+        ({"prior_id": "mine"}, "other-prior", "'mine'"),
+        ({"prior_sha256": "0123"}, "other-prior", "0123"),
+    ],
+)
+def test_another_version_or_prior_is_refused(altered, attrs, code, word):
+    with pytest.raises(UnusableInput, match=word) as why:
+        load_posterior(altered(**attrs))
+    assert why.value.code == code
+
+
+def test_other_latents_are_refused(tmp_path, groups):
+    names = groups["posterior"]["latent"].values.copy()
+    names[[0, 1]] = names[[1, 0]]
+    write_posterior(
+        tmp_path / "o.nc", groups | {"posterior": groups["posterior"].assign_coords(latent=names)}
+    )
+    with pytest.raises(UnusableInput, match="other latents"):
+        load_posterior(tmp_path / "o.nc")
+
+
+def test_a_file_that_is_no_posterior_is_refused(tmp_path, groups):
+    older = {n: g for n, g in groups.items() if n != "constant_data"}
+    write_posterior(tmp_path / "older.nc", older)
+    (tmp_path / "text.nc").write_text("not a netCDF file")
+    for name in ("older.nc", "text.nc", "absent.nc"):
+        with pytest.raises(UnusableInput, match=name) as why:
+            load_posterior(tmp_path / name)
+        assert why.value.code == "not-a-posterior"
 
 
 def test_observed_data_are_the_readings_used(groups, one_record):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, norm
 
-from tests.one_woman import AS_OF_DAY, POSTERIOR_DRAWS, STANDARD
+from tests.one_woman import AS_OF_DAY, FORECAST_DRAWS, POSTERIOR_DRAWS, STANDARD
 from twin.inference import calibrate as calibrate_module
 from twin.inference import laplace
 from twin.inference.calibrate import calibrate, calibrate_many
@@ -56,6 +56,26 @@ def test_women_together_are_women_alone(prior, data, scans_only):
         assert abs(own.log_joint - mode.log_joint) < 0.05
         assert abs(np.log(alone.ess / draws.ess)) < 0.5
     assert not np.allclose(together[0][1].z, together[1][1].z, atol=0.02)
+
+
+def test_alone_and_together_the_probabilities_agree(prior, data, one_record, one_plans):
+    """The contract's 0.005, for one woman beside others and alone with the same key; all else of her forecast is
+    common."""
+    from twin.forecast import run
+    from twin.risk.outcomes import exceeds
+
+    other = eqx.tree_at(lambda d: d.spots.value, data, data.spots.value * 1.1)
+    keys = list(jax.random.split(jax.random.key(12), 3))
+    rest = (prior, [AS_OF_DAY] * 3, STANDARD, ["a", "b", "c"])
+    together = calibrate_many(keys, [other, data, other], *rest, draws=FORECAST_DRAWS)[1]
+    [alone] = calibrate_many(keys[1:2], [data], prior, [AS_OF_DAY], STANDARD, ["b"], draws=FORECAST_DRAWS)
+    p = []
+    for posterior in (together, alone):
+        found = run(jax.random.key(8), posterior, one_record, one_plans, draws=FORECAST_DRAWS).dataset
+        born = found["fetal_weight_g"].sel(gestational_day=found["delivery_day"]).values.astype(float)
+        p.append([exceeds(born, g).mean(axis=1) for g in (3500.0, 4000.0, 4500.0)])
+    assert np.ptp(p[0]) > 0.1
+    np.testing.assert_allclose(p[0], p[1], atol=0.005)
 
 
 def test_nearly_gaussian_woman_has_good_weights(scans_draws):

@@ -9,10 +9,11 @@ from tests.reference import maternal_lsoda
 from tests.reference.women import draw_women
 from tests.statistical import numerics
 from tests.statistical.bridge import cast, matched_women
+from twin.physiology.diffrax_day import diffrax_day
 from twin.physiology.events import DayEvents
 from twin.physiology.maternal import MaternalState, StepCoefficients, StepDrive, step, vector_field
 from twin.physiology.parameters import MaternalParams
-from twin.physiology.simulate import DAY_STEPS, STEP_MIN, diffrax_day, simulate_day
+from twin.physiology.simulate import DAY_STEPS, STEP_MIN, simulate_day
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,17 @@ from twin.forecast import BIRTH_RESIDUAL_SD
 from twin.growth_standards import birthweight_centile
 from twin.risk.drivers import drivers
 from twin.risk.model_range import logit, probability_range, tilt_effects
-from twin.risk.outcomes import MALE_SHARE, Z_10, Z_90, chart_limit_g, exceeds, large, small
+from twin.risk.outcomes import (
+    MALE_SHARE,
+    Z_10,
+    Z_90,
+    birth_weight_mean,
+    birth_weight_quantiles,
+    chart_limit_g,
+    exceeds,
+    large,
+    small,
+)
 
 REFERENCE = "intergrowth21_newborn"
 
@@ -29,6 +39,37 @@ def test_exceeds_is_what_simulation_gives():
     born = 3900.0 * np.exp(BIRTH_RESIDUAL_SD * rng.standard_normal(40_000))
     p = float(exceeds(np.array(3900.0), 4000.0))
     assert abs((born > 4000).mean() - p) < 4.9 * np.sqrt(p * (1 - p) / 40_000)
+
+
+QUANTILES = [0.001, 0.05, 0.5, 0.95, 0.999]
+
+
+def test_birth_weight_of_one_draw_is_a_lognormal():
+    want = lognorm(BIRTH_RESIDUAL_SD, scale=3500.0)
+    np.testing.assert_allclose(
+        birth_weight_quantiles(np.array([3500.0]), QUANTILES), want.ppf(QUANTILES), rtol=1e-7
+    )
+    assert birth_weight_mean(np.array([3500.0])) == pytest.approx(want.mean(), rel=1e-12)
+
+
+def test_birth_weight_of_lognormal_draws_is_a_wider_lognormal():
+    """Draws at the 100 000 mid quantiles of a lognormal: with the residual, ln SD hypot(0.1, residual)."""
+    weight = 3500.0 * np.exp(0.1 * norm.ppf((np.arange(100_000) + 0.5) / 100_000))
+    want = lognorm(np.hypot(0.1, BIRTH_RESIDUAL_SD), scale=3500.0)
+    np.testing.assert_allclose(birth_weight_quantiles(weight, QUANTILES), want.ppf(QUANTILES), rtol=1e-5)
+    assert birth_weight_mean(weight) == pytest.approx(want.mean(), rel=1e-5)
+
+
+def test_quantiles_of_uneven_draws_leave_that_share_below():
+    """Far modes, where Newton alone would leave the bracket; (batch, draw)."""
+    rng = np.random.default_rng(7)
+    near = 3000.0 * np.exp(0.02 * rng.standard_normal((3, 400)))
+    far = np.where(rng.random((3, 400)) < 0.04, 5200.0, near)
+    weight = np.concatenate([near, far])
+    got = birth_weight_quantiles(weight, QUANTILES)
+    assert got.shape == (6, 5)
+    below = lognorm.cdf(got[..., None], BIRTH_RESIDUAL_SD, scale=weight[:, None]).mean(axis=-1)
+    np.testing.assert_allclose(below, np.broadcast_to(QUANTILES, below.shape), atol=1e-6)
 
 
 @pytest.mark.parametrize("sex, code", [("female", 0), ("male", 1)])
