@@ -27,12 +27,6 @@ FALSE_ALARM = 0.01  # of a woman whose data the model made, all her tests togeth
 DETERMINED = 0.2  # posterior variance, in prior variances, of a direction the data determine
 LEAST_INFORMED = 0.1  # 1 - v of a pivot, below which its posterior says nothing of a conflict
 SCORED_DRAWS = 400  # draws whose residuals are looked at
-WORDS = {
-    "spot_glucose": "finger-prick and laboratory glucose",
-    "cgm": "sensor glucose",
-    "ogtt": "tolerance test",
-    "biometry": "ultrasound measures",
-}
 
 
 @dataclass(frozen=True)
@@ -76,6 +70,20 @@ def conflicts(posterior: Posterior) -> tuple[Conflict, ...]:
     return tuple(Conflict(of, kind, z, p, p * len(tests) < FALSE_ALARM) for of, kind, z, p in tests)
 
 
+def as_told(posterior: Posterior) -> dict[str, object]:
+    """Both as they stand in risk.json's `calibration`."""
+    return {
+        "identifiability": {
+            name: {"contraction": round(told.contraction, 3), "z": round(told.z, 3)}
+            for name, told in identifiability(posterior).items()
+        },
+        "conflicts": [
+            {"of": c.of, "kind": c.kind, "z": round(c.z, 2), "p": float(f"{c.p:.2g}"), "flagged": c.flagged}
+            for c in conflicts(posterior)
+        ],
+    }
+
+
 def _moments(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = x @ weights
     return mean, np.maximum((x - mean[..., None]) ** 2 @ weights, 0.0)
@@ -93,7 +101,7 @@ def _parameters(posterior: Posterior) -> tuple[str, str, float, float] | None:
         return None
     along = (direction[:, kept].T @ mean) / np.sqrt(1.0 - variance[kept])
     p = float(chi2.sf(np.sum(along**2), int(kept.sum())))
-    return "parameters", "parameters", float(-ndtri(max(p, 1e-300))), p
+    return "parameters", "parameters", float(-ndtri(np.clip(p, 1e-300, 1.0 - 1e-12))), p
 
 
 def _residuals(posterior: Posterior) -> list[tuple[str, str, float, float] | None]:

@@ -1,1 +1,1 @@
-"""Is the posterior what it says it is? Rank tests, coverage, sharpness, two methods, flags (docs/model/faithfulness.md)."""
+"""Is the posterior what it says it is? Ranks, coverage, sharpness, two methods, flags (docs/model/faithfulness.md)."""

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
+from tests.statistical.faithful.oracle import as_seen
 from tests.statistical.faithful.ranks import rank
 from tests.statistical.faithful.women import AS_OF_DAY, STANDARD, Subject, root_key, subjects
 from twin.forecast import BIRTH_RESIDUAL_SD
@@ -38,7 +39,9 @@ def calibrated(women: Sequence[Subject], key: jax.Array, draws: int = DRAWS) -> 
     )
 
 
-def forecast_to_birth(woman: Subject, posterior: Posterior, key: jax.Array, draws: int = FORECAST_DRAWS) -> Any:
+def forecast_to_birth(
+    woman: Subject, posterior: Posterior, key: jax.Array, draws: int = FORECAST_DRAWS
+) -> Any:
     """The product's forecast with birth on her true day."""
     from scenarios.strategies import plan_of
     from twin.forecast import run
@@ -52,7 +55,11 @@ def weight_quantile(level: float, fetal_g: np.ndarray) -> float:
     ln = np.log(fetal_g.astype(float))
     wide = 6.0 * BIRTH_RESIDUAL_SD
     return float(
-        np.exp(brentq(lambda x: ndtr((x - ln) / BIRTH_RESIDUAL_SD).mean() - level, ln.min() - wide, ln.max() + wide))
+        np.exp(
+            brentq(
+                lambda x: ndtr((x - ln) / BIRTH_RESIDUAL_SD).mean() - level, ln.min() - wide, ln.max() + wide
+            )
+        )
     )
 
 
@@ -86,7 +93,9 @@ def ranked(woman: Subject, posterior: Posterior, dataset: Any) -> dict[str, Any]
         named = named_parameters(posterior)
         for name in COMPOSITE:
             ranks[name] = rank(truth.parameters[name], named[name], posterior.weights)
-        eaten = np.asarray(posterior.data.cgm.events.meal_mg).ravel() > 0 if meal_shape(posterior.data)[0] else []
+        eaten = (
+            np.asarray(posterior.data.cgm.events.meal_mg).ravel() > 0 if meal_shape(posterior.data)[0] else []
+        )
         for name, draws, real in zip(names[shared:], posterior.z[shared:], eaten, strict=True):
             if real:
                 meals.append(rank(truth.z[name], draws, posterior.weights))
@@ -96,6 +105,7 @@ def ranked(woman: Subject, posterior: Posterior, dataset: Any) -> dict[str, Any]
     return {
         "number": woman.number,
         "scans": woman.scans,
+        "seen": as_seen(woman.record, truth, woman.scans),
         "truth_g": round(truth.birth_weight_g, 1),
         "true_glucose": [round(float(true_weekly[-1]), 2), round(float(true_weekly.mean()), 2)],
         "weight_quantiles_g": [round(q, 1) for q in quantiles],

@@ -1,7 +1,7 @@
 """`laplace` against NUTS on the same women: what is reported of birth weight must not depend on the method.
 
 Both carry their draws to the true birth day with the same noise of growth still to come; the residual at birth is
-integrated, so P(> 4000 g) and the quantiles are of a mixture of lognormals. Each figure comes with its Monte-Carlo error.
+integrated, so P(> 4000 g) and the quantiles are of a mixture of lognormals. P comes with its Monte-Carlo error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ import jax
 import numpy as np
 from scipy.special import ndtr
 
-from tests.statistical.faithful.calibration import calibrated, forecast_to_birth, weight_below, weight_quantile
+from tests.statistical.faithful.calibration import (
+    calibrated,
+    forecast_to_birth,
+    weight_below,
+    weight_quantile,
+)
 from tests.statistical.faithful.women import PATTERNS, root_key, subjects
 from twin.forecast import BIRTH_RESIDUAL_SD
 from twin.inference.arviz_gate import rhat_and_ess

@@ -2,8 +2,9 @@
 
 It is trained on women of the generator that made the women tested, so it is told what the twin is not: on the other
 generator, the right population. Ridge regression of ln birth weight on everything recorded, with squares and products
-with the birth day; the 90 % interval is split-conformal, wider where the residuals of the training half are. If the
-twin's median interval is more than 1.1 times as wide, it wastes what the data hold.
+with the birth day; the 90 % interval is conformal (residuals of women left out of the fit, in folds [Vovk 2015, Ann
+Math Artif Intell 74:9]), wider the further off the birth is. If the twin's median interval is more than 1.1 times as
+wide, it wastes what the data hold.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cohorts.synthetic import Truth
 from tests.statistical.faithful.women import AS_OF_DAY, KEPT, simulate
 from twin.growth_standards import biometry_median
 from twin.physiology.fetus import MEASURES
 from twin.record import PatientRecord
 
 CHUNK = 128
+FOLDS = 8
 PENALTIES = 10.0 ** np.arange(-2.0, 4.1, 0.5)
 RELATION_MIN = ((430.0, 0), (510.0, 1), (810.0, 2), (1170.0, 3))
 
@@ -69,20 +72,34 @@ def scan_features(record: PatientRecord, n: int) -> np.ndarray:
     assert len(scans) == n
     out = np.zeros((n, len(MEASURES)))
     for row in table.itertuples():
-        middle = float(biometry_median(row.quantity, float(int(row.gestational_day)), standard="intergrowth21"))
+        middle = float(
+            biometry_median(row.quantity, float(int(row.gestational_day)), standard="intergrowth21")
+        )
         out[scans.index(row.scan), MEASURES.index(row.quantity)] = np.log(row.value / middle)
     return out
 
 
+def as_seen(record: PatientRecord, truth: Truth, scans: int) -> dict[str, Any]:
+    """One woman's row of `Rows`; examinations she does not have stay 0."""
+    every = np.zeros((len(KEPT[-1]), len(MEASURES)))
+    every[list(KEPT[scans])] = scan_features(record, scans)
+    return {
+        "base": [round(x, 4) for x in base_features(record)],
+        "scans": every.round(5).tolist(),
+        "birth_day": truth.delivery_day,
+        "ln_weight": round(float(np.log(truth.birth_weight_g)), 5),
+    }
+
+
 def training(generator: str, pattern: str, first: int) -> dict[str, Any]:
     """The stored result of one case: CHUNK other women."""
-    rows: dict[str, list[Any]] = {"base": [], "scans": [], "birth_day": [], "ln_weight": []}
-    for record, truth in simulate(generator, pattern, range(first, first + CHUNK), purpose=1):
-        rows["base"].append([round(x, 4) for x in base_features(record)])
-        rows["scans"].append(scan_features(record, len(KEPT[-1])).round(5).tolist())
-        rows["birth_day"].append(truth.delivery_day)
-        rows["ln_weight"].append(round(float(np.log(truth.birth_weight_g)), 5))
-    return {"generator": generator, "pattern": pattern, "women": rows}
+    made = simulate(generator, pattern, range(first, first + CHUNK), purpose=1)
+    rows = [as_seen(record, truth, len(KEPT[-1])) for record, truth in made]
+    return {
+        "generator": generator,
+        "pattern": pattern,
+        "women": {name: [r[name] for r in rows] for name in Rows._fields},
+    }
 
 
 def gathered(cases: Sequence[dict[str, Any]]) -> Rows:
@@ -142,14 +159,20 @@ def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def fit(rows: Rows, scans: int) -> Oracle:
-    """First half: mean, and scale from ln of absolute residuals. Second half: the conformal width."""
-    x, half = seen(rows, scans), len(rows.base) // 2
-    center, scale = x[:half].mean(axis=0), np.maximum(x[:half].std(axis=0), 1e-9)
-    z = _standardised(x, center, scale)
-    mean = _ridge(z[:half], rows.ln_weight[:half])
-    off = np.abs(rows.ln_weight - z @ mean)
+    """Mean from all women; spread and width from residuals of women left out of the fit (FOLDS folds)."""
+    x, n = seen(rows, scans), len(rows.base)
+    off = np.empty(n)
+    for k in range(FOLDS):
+        out = np.arange(n) % FOLDS == k
+        center, scale, mean = _mean(x[~out], rows.ln_weight[~out])
+        off[out] = np.abs(rows.ln_weight[out] - _standardised(x[out], center, scale) @ mean)
     of_day = _spread_regressors(rows.birth_day)
-    spread, *_ = np.linalg.lstsq(of_day[:half], np.log(np.maximum(off[:half], 1e-4)), rcond=None)
-    ratio = np.sort(off[half:] / np.exp(of_day[half:] @ spread))
-    at = min(int(np.ceil(0.9 * (len(ratio) + 1))), len(ratio)) - 1
-    return Oracle(center, scale, mean, spread, float(ratio[at]))
+    spread, *_ = np.linalg.lstsq(of_day, np.log(np.maximum(off, 1e-4)), rcond=None)
+    ratio = np.sort(off / np.exp(of_day @ spread))
+    at = min(int(np.ceil(0.9 * (n + 1))), n) - 1
+    return Oracle(*_mean(x, rows.ln_weight), spread, float(ratio[at]))
+
+
+def _mean(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    center, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-9)
+    return center, scale, _ridge(_standardised(x, center, scale), y)

@@ -51,9 +51,7 @@ def batch(pattern: str, numbers: Sequence[int]) -> dict[str, Any]:
             {
                 "number": woman.number,
                 "scans": woman.scans,
-                "conflicts": [
-                    [f.of, f.kind, round(f.z, 3), float(f"{f.p:.3g}"), f.flagged] for f in found
-                ],
+                "conflicts": [[f.of, f.kind, round(f.z, 3), float(f"{f.p:.3g}"), f.flagged] for f in found],
                 "ok": posterior.calibration.ok,
             }
         )

@@ -2,7 +2,7 @@
 
 A rank is the posterior probability below the truth, u in 0-1, uniform over women if inference is right. Three tests of
 n ranks: how many central 90 % and 50 % intervals hold the truth (exact binomial), and the empirical distribution
-against uniform over 50 points at once (exact: counts at successive points are a Markov chain, so the probability that
+against uniform over 20 points at once (exact: counts at successive points are a Markov chain, so the probability that
 none leaves its own binomial band is a product of sparse matrices; the band is that of Säilynoja et al. 2022,
 Stat Comput 32:32). Ranks of several latents of one woman (her meals) hang together: there women are the units, by
 large-sample tests.
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import binom, chi2, norm
 
-POINTS = 50  # at which the empirical distribution is looked at
+POINTS = 20  # at which the empirical distribution is looked at
 BINS = 10  # of ranks that hang together
 LEVELS = (0.9, 0.5)
 
@@ -57,12 +57,15 @@ def ecdf_counts(u: np.ndarray) -> np.ndarray:
     return np.searchsorted(np.sort(np.asarray(u)), at, side="right")
 
 
+def furthest(u: np.ndarray) -> float:
+    """Smallest two-sided binomial p over the inner points."""
+    n, at, counts = len(u), np.arange(1, POINTS) / POINTS, ecdf_counts(u)
+    return float(np.min(2.0 * np.minimum(binom.cdf(counts, n, at), binom.sf(counts - 1, n, at))))
+
+
 def ecdf_p(u: np.ndarray) -> float:
     """Probability that some count of uniform ranks is as far out in its own binomial as the furthest one here."""
-    n, at = len(u), np.arange(1, POINTS) / POINTS
-    counts = ecdf_counts(u)
-    furthest = float(np.min(2.0 * np.minimum(binom.cdf(counts, n, at), binom.sf(counts - 1, n, at))))
-    return leaves_band(n, min(furthest * (1.0 + 1e-9), 1.0))
+    return leaves_band(len(u), min(furthest(u) * (1.0 + 1e-9), 1.0))
 
 
 def band(n: int, pointwise: float) -> tuple[np.ndarray, np.ndarray]:

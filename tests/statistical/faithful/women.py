@@ -1,7 +1,7 @@
 """Simulated women by pattern of data, from either generator, ready to be calibrated in one program a pattern.
 
-Every woman has four scans made; woman i keeps i mod 5 of them, so that each pattern has women with 0 to 4 scans. What is
-left out is left out at random. Scans are padded to one size: a fifth as many programs to compile.
+Every woman has four scans made; woman i keeps i mod 5 of them, so that each pattern has women with 0 to 4 scans. What
+is left out is left out at random. Scans are padded to one size: a fifth as many programs to compile.
 """
 
 from __future__ import annotations
