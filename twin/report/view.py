@@ -57,11 +57,14 @@ def not_covered(risk: Mapping[str, Any], scenario: Mapping[str, Any]) -> str | N
     return None if why is None else clean(why)
 
 
-def conflicts(risk: Mapping[str, Any]) -> list[str]:
-    """Flagged conflicts of her data, in words."""
+def conflicts(risk: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Flagged conflicts of her data in words: (of what, how)."""
     rows = (risk.get("calibration") or {}).get("conflicts", ())
     return [
-        f"{CONFLICT_WORDS.get(r['of'], clean(r['of']))}: {CONFLICT_KIND_WORDS.get(r['kind'], clean(r['kind']))}"
+        (
+            CONFLICT_WORDS.get(r["of"], clean(r["of"])),
+            CONFLICT_KIND_WORDS.get(r["kind"], clean(r["kind"])),
+        )
         for r in rows
         if r["flagged"]
     ]

@@ -52,7 +52,7 @@ CONFLICT_WORDS = {
 CONFLICT_KIND_WORDS = {
     "parameters": "rarer than in 1 of 100 women of the prior",
     "level": "too high or too low for what the rest says",
-    "spread": "scattered more or less than their error allows",
+    "spread": "scattered more than their error allows",
 }
 #: latents of the prior a reader may know
 LATENT_WORDS = {
