@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint docs clean
+.PHONY: help setup demo test bench faithful lint docs clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ test: $(STAMP) lint  ## everything CI runs: lint, types, contracts, tests, docs
 bench: $(STAMP)  ## benchmarks as JSON under out/bench
 	@mkdir -p out/bench
 	$(BIN)/python -m pytest tests/benchmarks -p no:xdist --benchmark-only --benchmark-json=out/bench/benchmarks.json
+
+faithful: $(STAMP)  ## is the posterior what it says it is: long, may be stopped and resumed
+	$(BIN)/python -m tests.statistical.faithful.run --out out/checks/faithful $(FAITHFUL)
 
 docs: $(STAMP)  ## build the documentation site into site/
 	$(BIN)/mkdocs build --strict -f .ci/mkdocs.yml

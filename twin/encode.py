@@ -296,7 +296,7 @@ def tablet_pattern(record: PatientRecord, day: float) -> tuple[tuple[float, floa
     """Metformin of a gestational day, (minute since 04:00, mg): every regimen that covers it, and doses recorded one
     by one as their daily mean in the newest week with any. A dose that is not known is not modelled."""
     table = record.medication
-    if not len(table):
+    if not len(table):  # asked for every week of every woman
         return ()
     known = (table["drug"] == "metformin") & table["dose_mg"].notna() & (table["gestational_day"] <= day)
     table = table[known]

@@ -68,6 +68,8 @@ class Design:
     if_gdm : home monitoring, diary, sensor and drugs only for women whose tolerance test meets IADPSG.
     as_of_week : the record ends at noon of this day; the pregnancy goes on.
     bmi : bounds of the pre-pregnancy body mass index, kg/m2.
+    counting_ln_sd : error of recorded carbohydrate of the own generator's meals, on top of the model's own spread of a
+    meal's effect; with 0 her record is exactly what the model takes it to be.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Design:
     walks: WalkPlan | None = None
     if_gdm: bool = False
     bmi: tuple[float, float] = (17.0, 50.0)
+    counting_ln_sd: float = 0.15  # assumed, in want of a source
 
     @property
     def as_of_day(self) -> int:

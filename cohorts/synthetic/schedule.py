@@ -37,7 +37,6 @@ HABIT_LN_SD = (
     0.20,
     0.10,
 )  # her habit against the reference day: overall, per meal [MODEL 3.3 gives 25 % in all]
-RECORDED_LN_SD = 0.15  # carbohydrate counting
 DOSE_BEFORE_MEAL_MIN = 5.0
 #: rapid doses belong to these reference meals (index); NPH at 22:00
 RAPID_MEALS = (0, 2, 4)
@@ -114,7 +113,7 @@ def _diary(rng: np.random.Generator, design: Design) -> tuple[Meal, ...]:
                 continue
             grams = float(habit[slot] * np.exp(MEAL_LN_SD * a - 0.5 * MEAL_LN_SD**2))
             shift = float(np.clip(MEAL_TIME_SD_MIN * b, -40.0, 40.0))
-            recorded = round(max(1.0, grams * float(np.exp(RECORDED_LN_SD * c))))
+            recorded = round(max(1.0, grams * float(np.exp(design.counting_ln_sd * c))))
             meals.append(Meal(day, float(round(clock + shift)), grams, float(recorded), slot))
     return tuple(meals)
 

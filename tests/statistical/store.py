@@ -1,4 +1,4 @@
-"""Results of long checks, one JSON line per case with the code version, so that a check can be resumed."""
+"""Results of long checks, one JSON line per case with the code version, so that a check can be stopped and resumed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,28 @@ def code_version() -> str:
     return found.stdout.strip() or "unknown"
 
 
+def stored_cases(out: Path) -> dict[str, dict[str, Any]]:
+    """Results by case; a line torn by a stop is left out, and its case is run again."""
+    found = {}
+    for line in out.read_text().splitlines() if out.exists() else []:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        found[row["case"]] = row
+    return found
+
+
 def run_cases(
     out: Path, cases: Iterable[tuple[str, Callable[[], dict[str, Any]]]], say: Callable[[str], None] = print
 ) -> list[dict[str, Any]]:
     """Run the cases not stored yet and return all results, in the order of `cases`."""
-    done: dict[str, dict[str, Any]] = {}
-    if out.exists():
-        for line in out.read_text().splitlines():
-            row = json.loads(line)
-            done[row["case"]] = row
+    done = stored_cases(out)
     version = code_version()
     out.parent.mkdir(parents=True, exist_ok=True)
+    if out.exists() and not out.read_bytes().endswith(b"\n"):
+        with out.open("a") as stream:
+            stream.write("\n")
     results = []
     for name, work in cases:
         if name not in done:

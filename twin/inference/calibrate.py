@@ -63,6 +63,11 @@ class Posterior:
         """Indices of n draws, resampled by weight."""
         return laplace.resample(key, self.weights, n)
 
+    def pick_evenly(self, n: int) -> np.ndarray:
+        """The same without chance: for summaries that must not depend on a key."""
+        at = (np.arange(n) + 0.5) / n
+        return np.minimum(np.searchsorted(np.cumsum(self.weights), at), len(self.weights) - 1)
+
     @functools.cached_property
     def evaluation(self) -> Evaluation:
         """The model at every draw."""

@@ -90,6 +90,8 @@ def render(
         not_covered=view.not_covered(risk, main) if main else None,
         no_glucose=GLUCOSE_FORECAST in withheld,
         prior_only=view.prior_only(risk),
+        conflicts=view.conflicts(risk),
+        learnt=view.learnt(risk),
         comparison=view.comparison(risk, forecast, day),
         comparison_day=day,
         groups=groups,

@@ -112,6 +112,10 @@ def _forecast(risk: Mapping[str, Any], record: PatientRecord) -> list[str]:
         lines.append("NOT RELIABLE: the fit to her data did not pass its own checks")
     if view.prior_only(risk):
         lines.append("PRIOR ONLY: no reading and no scan used; these are not her numbers")
+    doubted = list(dict.fromkeys(of for of, _ in view.conflicts(risk)))
+    if doubted:
+        text = f"CHECK HER DATA, in conflict with the model: {'; '.join(doubted)}"
+        lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ")[:2]
     if risk["scope"].get("withheld"):
         lines.append("Withheld: " + "; ".join(withheld_words(w) for w in risk["scope"]["withheld"]))
     lines.append(f"Of 100 women with these data ({scenario_words(main['name'])}; model range in brackets):")

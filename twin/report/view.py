@@ -14,7 +14,7 @@ import xarray as xr
 
 from twin.record.scope import GLUCOSE_FORECAST, LOWER_GLUCOSE
 from twin.record.tables import PatientRecord
-from twin.report.wording import clean
+from twin.report.wording import CONFLICT_KIND_WORDS, CONFLICT_WORDS, LATENT_WORDS, clean
 from twin.schema import OUTCOMES
 
 LISTED_ISSUES = 2000
@@ -55,6 +55,26 @@ def not_covered(risk: Mapping[str, Any], scenario: Mapping[str, Any]) -> str | N
     """Why the LGA reference says nothing of this scenario's births ("ends at 40+0; ..."); None where it does."""
     why = (scenario.get("lga_not_covered") or {}).get(risk["lga_reference"])
     return None if why is None else clean(why)
+
+
+def conflicts(risk: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Flagged conflicts of her data in words: (of what, how)."""
+    rows = (risk.get("calibration") or {}).get("conflicts", ())
+    return [
+        (
+            CONFLICT_WORDS.get(r["of"], clean(r["of"])),
+            CONFLICT_KIND_WORDS.get(r["kind"], clean(r["kind"])),
+        )
+        for r in rows
+        if r["flagged"]
+    ]
+
+
+def learnt(risk: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """(parameter, contraction) of what her data tell more than half of, most first; only those with plain words."""
+    rows = (risk.get("calibration") or {}).get("identifiability", {})
+    found = [(LATENT_WORDS[n], r["contraction"]) for n, r in rows.items() if n in LATENT_WORDS]
+    return sorted((f for f in found if f[1] > 0.5), key=lambda f: -f[1])
 
 
 def prior_only(risk: Mapping[str, Any]) -> bool:

@@ -41,6 +41,35 @@ STANDARD_WORDS = {
     "fmf2018": "Fetal Medicine Foundation 2018",
 }
 KIND_WORDS = {"smbg": "meter", "cgm": "sensor", "ogtt": "glucose tolerance test", "lab": "laboratory"}
+#: what a conflict is of (`twin.inference.diagnostics`), and in what
+CONFLICT_WORDS = {
+    "parameters": "her parameters together",
+    "spot_glucose": "finger-prick and laboratory glucose",
+    "cgm": "sensor glucose",
+    "ogtt": "the tolerance test",
+    "biometry": "the ultrasound measures",
+}
+CONFLICT_KIND_WORDS = {
+    "parameters": "rarer than in 1 of 100 women of the prior",
+    "level": "too high or too low for what the rest says",
+    "spread": "scattered more than their error allows",
+}
+#: latents of the prior a reader may know
+LATENT_WORDS = {
+    "S_I": "insulin sensitivity",
+    "B": "insulin secretion",
+    "k_e": "stomach emptying",
+    "carbohydrate": "carbohydrate eaten",
+    "theta": "size of the fetus",
+    "fatness": "fat of the fetus",
+    "head": "size of the head",
+    "sensor_gain": "gain of the sensor",
+    "sensor_offset": "offset of the sensor",
+    "cgm_cv": "noise of the sensor",
+    "shape_ac_mm": "shape of the abdomen",
+    "shape_fl_mm": "shape of the femur",
+    "shape_bpd_mm": "shape of the head",
+}
 SCENARIO_WORDS = {
     "as_now": "As now",
     "doses_fixed": "Doses fixed",

@@ -13,6 +13,7 @@ from twin import __version__
 from twin.forecast import DeliveryPolicy, Forecast, ScenarioPlan, delivery_days
 from twin.growth_standards import BIRTHWEIGHT_STANDARDS, biometry_from_z, range_days
 from twin.inference.calibrate import Posterior
+from twin.inference.diagnostics import as_told
 from twin.record import PatientRecord, Scope
 from twin.record.scope import GLUCOSE_FORECAST
 from twin.risk.drivers import drivers
@@ -264,6 +265,7 @@ def estimate(
             "ess_min": None if c.ess_min is None else round(c.ess_min),
             "fallback": c.fallback,
             "prior_only": c.prior_only,
+            **as_told(posterior),
         },
         "scenarios": scenarios,
         "drivers": drivers(posterior, record, forecast.chosen, first_p),

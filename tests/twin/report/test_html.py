@@ -418,3 +418,22 @@ def test_same_input_same_bytes_small_and_fast(tmp_path, cgm_record, risk, foreca
     assert time.process_time() - start < 3.0 * 2  # CPU seconds of the second, room for a busy machine
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert paths[0].stat().st_size < 1_500_000
+
+
+def test_what_her_data_tell_and_where_they_disagree(record, risk, forecast):
+    risk["calibration"]["identifiability"] = {
+        "S_I": {"contraction": 0.81, "z": -1.2},
+        "theta": {"contraction": 0.93, "z": 0.4},
+        "k_e": {"contraction": 0.2, "z": 0.1},
+    }
+    risk["calibration"]["conflicts"] = [
+        {"of": "parameters", "kind": "parameters", "z": 3.4, "p": 3e-4, "flagged": True},
+        {"of": "ogtt", "kind": "spread", "z": 0.2, "p": 0.42, "flagged": False},
+    ]
+    text = page(record, risk, forecast).text
+    assert (
+        "size of the fetus ( 93 % ), insulin sensitivity ( 81 % )" in text and "stomach emptying" not in text
+    )
+    assert "her parameters together: rarer than in 1 of 100 women of the prior" in text
+    risk["calibration"]["conflicts"][0]["flagged"] = False
+    assert "No conflict between her data and the model" in page(record, risk, forecast).text

@@ -61,3 +61,16 @@ def test_words_for_probabilities():
     ]
     assert of_100_range(0.17, 0.3) == "17 to 30" and of_100_range(0.17, 0.172) == "about 17"
     assert [signed_per_100(x) for x in (0.08, -0.02, 0.001)] == ["+8", "−2", "under 1"]
+
+
+def test_a_conflict_of_her_data_is_said_and_a_passed_test_is_not(record, risk):
+    rows = [
+        {"of": "spot_glucose", "kind": "level", "z": 6.1, "p": 1e-9, "flagged": True},
+        {"of": "biometry", "kind": "spread", "z": 0.2, "p": 0.42, "flagged": False},
+    ]
+    risk["calibration"]["conflicts"] = rows
+    text = summary(risk, record, SiteSettings())
+    assert "CHECK HER DATA, in conflict with the model: finger-prick and laboratory" in text
+    assert "ultrasound" not in text
+    lines = text.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80
