@@ -23,7 +23,7 @@ from twin.inference.laplace import normalised, resample
 from twin.inference.model import CGM_FLOOR_MG_DL
 from twin.inference.priors import PROFILE_SD, Latents, day_pattern, meal_amounts
 from twin.inference.psis import effective_sample_size
-from twin.observation.residual import CGM_STEP_MIN, correlation
+from twin.observation.residual import CGM_STEP_MIN, correlation, given_days_before, residuals
 from twin.physiology.coupled import DAY_START_MIN
 from twin.physiology.events import DayEvents
 from twin.physiology.fetus import GrowthTable, table_weight
@@ -35,6 +35,9 @@ TIMES = int(1440 / CGM_STEP_MIN)
 ESS_KEPT = (
     60.0  # draws that must still count after the readings of the day; below it their weight is flattened
 )
+DAYS_BACK = 7  # days whose residuals are carried on; earlier ones say next to nothing of the level of the day
+#: independent values of the residual in a day of it, and how many the fit's SD counts for
+VALUES_A_DAY, PRIOR_VALUES = 8.0, 4.0
 
 
 @stored()
@@ -73,15 +76,14 @@ def _day(
 
 @jax.jit
 def _given(
-    key: Array, ln_level: Array, slope: Array, cv: Array, value: Array, known: Array
+    key: Array, ln_level: Array, slope: Array, cv: Array, R: Array, value: Array, known: Array
 ) -> tuple[Array, Array]:
     """Paths of ln sensor glucose given the known readings, (draw, time), and each draw's ln likelihood of those.
 
-    ln_level : (draw, time); slope : (draw, meal, time); cv : (draw,); value, known : (time,).
+    ln_level : (draw, time); slope : (draw, meal, time); cv : (draw,); R : (time, time), covariance of the residual;
+    value, known : (time,).
     """
-    n = ln_level.shape[1]
-    R = jnp.asarray(correlation(CGM_STEP_MIN * np.subtract.outer(np.arange(n), np.arange(n))), ln_level.dtype)
-    root = jnp.linalg.cholesky(R + 1e-9 * jnp.eye(n))
+    root = jnp.linalg.cholesky(R + 1e-9 * jnp.eye(R.shape[0]))
     k_meal, k_rest = jax.random.split(key)
     meals = jax.random.normal(k_meal, slope.shape[:2], ln_level.dtype)
     rest = jax.random.normal(k_rest, ln_level.shape, ln_level.dtype)
@@ -101,6 +103,35 @@ def _given(
         return path, told - jnp.sum(jnp.where(known, jnp.log(jnp.diag(chol[0])), 0.0))
 
     return jax.vmap(one)(ln_level, slope, cv, meals, rest)
+
+
+def _carried(
+    innovation: np.ndarray, every: np.ndarray, gain: np.ndarray, before: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (time, draw) and covariance (time, time) of the day's residual, in units of its SD, given earlier days.
+
+    innovation : (day, time, draw), of the same unit; every : (day, time), readings; gain : `residual.gains`; before :
+    (day,), days before the one forecast. The fit takes the SD from how a reading follows those before it. Over a day
+    the residual is as large as it was on those days, which says more where its memory is not the model's.
+    """
+    mask = every & ((before >= 1) & (before <= DAYS_BACK))[:, None]  # the day itself is not its own past
+    if not mask.any():
+        same_day = CGM_STEP_MIN * np.subtract.outer(np.arange(TIMES), np.arange(TIMES))
+        return np.zeros((TIMES, innovation.shape[2])), correlation(same_day)
+    residual = residuals(innovation, every, gain)
+    mean, R = given_days_before(residual, mask, before)
+    n = VALUES_A_DAY * mask.any(axis=1).sum()
+    return mean, R * (PRIOR_VALUES + n * np.mean(residual[mask] ** 2)) / (PRIOR_VALUES + n)
+
+
+def _innovations(posterior: Posterior, chosen: np.ndarray) -> np.ndarray:
+    """What the readings of her sensor days were, given those before them: (day, time, draw), in SDs of the residual."""
+    cgm = posterior.data.cgm
+    if not cgm.value.shape[0]:
+        return np.zeros((0, TIMES, len(chosen)))
+    loc = np.asarray(posterior.evaluation.loc["cgm"], dtype=float)[:, chosen].reshape(*cgm.value.shape, -1)
+    cv = np.asarray(posterior.latents.cgm_cv, dtype=float)[chosen]
+    return np.asarray((np.log(np.asarray(cgm.value))[:, :, None] - loc) / cv)
 
 
 def _flattened(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
@@ -160,11 +191,20 @@ def sensor_day(
         jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), posterior.data.table),
     )
     level = np.asarray(ln_level, dtype=float).T
+    cv = np.asarray(latents.cgm_cv, dtype=float)
+    cgm = posterior.data.cgm
+    carried, R = _carried(
+        _innovations(posterior, chosen),
+        np.asarray(cgm.mask),
+        np.asarray(cgm.gain),
+        np.round(7.0 * (week - np.asarray(cgm.week))),
+    )
     path, told = _given(
         k_path,
-        jnp.asarray(level),
+        jnp.asarray(level + (carried * cv).T),
         jnp.asarray(np.moveaxis(np.asarray(slope, dtype=float), 2, 0)),
-        jnp.asarray(np.asarray(latents.cgm_cv, dtype=float)),
+        jnp.asarray(cv),
+        jnp.asarray(R),
         jnp.asarray(np.log(np.where(known, value, 100.0))),
         jnp.asarray(known),
     )

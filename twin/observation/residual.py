@@ -19,8 +19,10 @@ from jaxtyping import Array
 CGM_STEP_MIN = 15.0
 #: from the residuals of people's own day patterns and meals (docs/model/observation.md): level of the day 4-7 % of the
 #: variance, (t_a, t_b) of (3, 55) and (15, 56) min in two cohorts without insulin
-DAY_SHARE = 0.06
+DAY_SHARE = 0.15
 DRIVEN_MIN, DRIVING_MIN = 12.0, 56.0
+DAY_MEMORY_DAYS = 4.0  # of the level of the day, from one day to the next
+DAY_MIN = 1440.0
 
 
 _State = tuple[Array, Array, Array]
@@ -42,11 +44,12 @@ def dynamics(step_min: float = CGM_STEP_MIN) -> tuple[np.ndarray, np.ndarray, np
     return A, stationary - A @ stationary @ A.T, stationary
 
 
-def correlation(lag_min: np.ndarray) -> np.ndarray:
-    """Correlation of the residual over a lag within a day."""
+def correlation(lag_min: np.ndarray, days_apart: np.ndarray | float = 0.0) -> np.ndarray:
+    """Correlation of the residual over a lag, of readings of one day or of days so many apart."""
     lag, ta, tb = np.abs(lag_min), DRIVEN_MIN, DRIVING_MIN
     moving = (tb * np.exp(-lag / tb) - ta * np.exp(-lag / ta)) / (tb - ta)
-    return np.asarray(DAY_SHARE + (1.0 - DAY_SHARE) * moving)
+    level = np.exp(-np.abs(days_apart) / DAY_MEMORY_DAYS)
+    return np.asarray(DAY_SHARE * level + (1.0 - DAY_SHARE) * moving)
 
 
 def gains(mask: np.ndarray, step_min: float = CGM_STEP_MIN) -> tuple[np.ndarray, np.ndarray]:
@@ -94,3 +97,39 @@ def filtered(residual: Array, mask: Array, gain: Array, step_min: float = CGM_ST
     along = (jnp.moveaxis(residual, 1, 0), jnp.moveaxis(jnp.broadcast_to(mask, residual.shape), 1, 0), K)
     _, mean = jax.lax.scan(advance, (zero, zero, zero), along)
     return jnp.moveaxis(mean, 0, 1)
+
+
+def residuals(innovation: np.ndarray, mask: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """The residuals whose differences from their `filtered` means these are; 0 where there is no reading.
+
+    innovation : (series, time, draw), of unit variance of the residual; mask : (series, time); gain : `gains`.
+    """
+    A = dynamics()[0]
+    out = np.zeros(innovation.shape)
+    state = np.zeros((3, innovation.shape[0], innovation.shape[2]))
+    for t in range(mask.shape[1]):
+        if t:
+            state = np.einsum("ij,jsd->isd", A, state)
+        known = mask[:, t, None]
+        news = np.where(known, innovation[:, t], 0.0)
+        out[:, t] = np.where(known, news + state[0] + state[1], 0.0)
+        state = state + gain[:, :, t, None] * news[None]
+    return out
+
+
+def given_days_before(
+    residual: np.ndarray, mask: np.ndarray, days_before: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (time, draw) and covariance (time, time) of a day's residual given those of earlier days.
+
+    residual : (day, time, draw); mask : (day, time); days_before : (day,), how long before, 1 for the eve.
+    """
+    n_time = mask.shape[1]
+    day, time = np.nonzero(mask)
+    at = CGM_STEP_MIN * np.concatenate([time, np.arange(n_time)])
+    back = np.concatenate([days_before[day], np.zeros(n_time)])
+    apart = np.subtract.outer(back, back)
+    C = correlation(np.subtract.outer(at, at) - DAY_MIN * apart, apart)
+    seen, ahead = slice(len(day)), slice(len(day), None)
+    weight = scipy.linalg.solve(C[seen, seen], C[seen, ahead], assume_a="pos").T
+    return weight @ residual[day, time], C[ahead, ahead] - weight @ C[seen, ahead]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,13 +15,23 @@ from twin.record import PatientRecord
 
 FIT_DRAWS = 500
 STANDARD = "hadlock1991"  # growth plays no part here, but a fit needs a standard
+#: the packaged prior is one of pregnancy, these people are not pregnant
+PRIOR = Path(__file__).with_name("adults.toml")
 
 
 def fit(record: PatientRecord, as_of_day: float) -> Any:
     """Posterior of a person from a record that holds only rows before `as_of_day` (gestational days)."""
     from twin.inference.calibrate import calibrate
+    from twin.inference.priors import load_prior
 
-    return calibrate(jax.random.key(0), record, as_of_day=as_of_day, standard=STANDARD, draws=FIT_DRAWS)
+    return calibrate(
+        jax.random.key(0),
+        record,
+        as_of_day=as_of_day,
+        standard=STANDARD,
+        prior=load_prior(str(PRIOR)),
+        draws=FIT_DRAWS,
+    )
 
 
 def ahead(

@@ -8,9 +8,9 @@ import pytest
 from tests.one_woman import FORECAST_DRAWS
 from twin.encode import DailyPattern
 from twin.errors import UnusableInput
-from twin.forecast.glucose import ESS_KEPT, TIMES, _flattened, _given, sensor_day
+from twin.forecast.glucose import ESS_KEPT, TIMES, _carried, _flattened, _given, sensor_day
 from twin.inference.psis import effective_sample_size
-from twin.observation.residual import CGM_STEP_MIN, correlation
+from twin.observation.residual import CGM_STEP_MIN, correlation, filtered, gains
 
 BREAKFAST, LUNCH, DINNER = (240.0, 45.0), (510.0, 55.0), (870.0, 60.0)
 DAY = DailyPattern(meals=(BREAKFAST, LUNCH, DINNER), meals_recorded=True)
@@ -43,7 +43,8 @@ def test_paths_are_the_conditional_gaussian():
     known[[3, 4, 10, 18, 22, 30]] = True
     value = mean + 0.15 * rng.standard_normal(TIMES)
     cv = 0.12
-    C = cv**2 * correlation(CGM_STEP_MIN * np.subtract.outer(np.arange(TIMES), np.arange(TIMES))) + J.T @ J
+    R = correlation(CGM_STEP_MIN * np.subtract.outer(np.arange(TIMES), np.arange(TIMES)))
+    C = cv**2 * R + J.T @ J
     inside = C[np.ix_(known, known)]
     gain = C[:, known] @ np.linalg.inv(inside)
     want = mean + gain @ (value - mean)[known]
@@ -53,6 +54,7 @@ def test_paths_are_the_conditional_gaussian():
         jnp.asarray(np.tile(mean, (n, 1))),
         jnp.asarray(np.tile(J, (n, 1, 1))),
         jnp.full(n, cv),
+        jnp.asarray(R),
         jnp.asarray(value),
         jnp.asarray(known),
     )
@@ -62,6 +64,33 @@ def test_paths_are_the_conditional_gaussian():
     off = (value - mean)[known]
     density = -0.5 * off @ np.linalg.solve(inside, off) - 0.5 * np.linalg.slogdet(inside)[1]
     assert float(told[0]) == pytest.approx(density, abs=0.01)
+
+
+def test_the_days_before_carry_on():
+    """Innovations of residuals that are known: a level held for three days is expected of the next one, at the share of
+    the day's level, and the spread follows the size the residuals had. Without sensor days nothing is carried."""
+
+    def carried(residual):
+        """residual : (day, time), the eve first."""
+        mask = np.ones(residual.shape, bool)
+        gain, _ = gains(mask)
+        mean = filtered(jnp.asarray(residual[..., None]), jnp.asarray(mask[..., None]), jnp.asarray(gain))
+        return _carried(residual[..., None] - np.asarray(mean), mask, gain, 1.0 + np.arange(len(residual)))
+
+    rng = np.random.default_rng(2)
+    R = correlation(CGM_STEP_MIN * np.subtract.outer(np.arange(TIMES), np.arange(TIMES)))
+    noise = np.linalg.cholesky(R + 1e-9 * np.eye(TIMES)) @ rng.standard_normal((TIMES, 3))
+    high, _ = carried(noise.T + 1.0)
+    low, _ = carried(noise.T - 1.0)
+    assert (0.5 < (high - low)).all() and ((high - low) < 2.0).all()
+    _, narrow = carried(0.5 * noise.T)
+    _, wide = carried(1.5 * noise.T)
+    ratio = np.diag(wide) / np.diag(narrow)
+    np.testing.assert_allclose(ratio, ratio[0])
+    assert 3.0 < ratio[0] < 9.0
+    mean, alone = carried(np.zeros((0, TIMES)))
+    assert not mean.any()
+    np.testing.assert_allclose(alone, R)
 
 
 def test_a_day_ahead(day):

@@ -139,6 +139,37 @@ def test_residual_correlation_is_that_of_its_dynamics():
             assert got == pytest.approx(float(residual.correlation(np.array(k * step))), abs=1e-12)
 
 
+def test_residuals_come_back_from_their_innovations():
+    rng = np.random.default_rng(5)
+    r, mask = rng.standard_normal((2, 24, 3)), rng.random((2, 24)) > 0.3
+    gain, _ = residual.gains(mask)
+    mean = residual.filtered(jnp.asarray(r), jnp.asarray(mask[..., None]), jnp.asarray(gain))
+    got = residual.residuals(np.where(mask[..., None], r - np.asarray(mean), 1e4), mask, gain)
+    np.testing.assert_allclose(got, np.where(mask[..., None], r, 0.0), atol=1e-12)
+
+
+def test_a_day_given_those_before_is_the_conditional_gaussian():
+    """Against the other form of it, by the joint precision; the eve says more than the day before it."""
+    rng = np.random.default_rng(6)
+    mask, before = rng.random((2, 20)) > 0.3, np.array([1.0, 4.0])
+    r = rng.standard_normal((2, 20, 3))
+    mean, C = residual.given_days_before(r, mask, before)
+    day, time = np.nonzero(np.concatenate([mask, np.ones((1, 20), bool)]))
+    back = np.append(before, 0.0)[day]
+    level = residual.DAY_SHARE * np.exp(-np.abs(np.subtract.outer(back, back)) / residual.DAY_MEMORY_DAYS)
+    clock = 15.0 * time - 1440.0 * back
+    moving = residual.correlation(np.subtract.outer(clock, clock)) - residual.DAY_SHARE
+    P = np.linalg.inv(level + moving)
+    new, n = slice(mask.sum(), None), mask.sum()
+    np.testing.assert_allclose(C, np.linalg.inv(P[new, new]), atol=1e-8)
+    np.testing.assert_allclose(mean, -C @ P[new, :n] @ r[day[:n], time[:n]], atol=1e-8)
+    one = np.ones((1, 20), bool)
+    eve, earlier = (
+        residual.given_days_before(np.ones((1, 20, 1)), one, np.array([d]))[0] for d in (1.0, 3.0)
+    )
+    assert (eve > earlier).all() and (earlier > 0.0).all()
+
+
 def test_spot_cv_is_meter_and_day():
     """The meter's SD is the larger of 3 mg/dL and 5 % [A-SMBG-03]; the smooth maximum is within 0.25 mg/dL."""
     G = np.linspace(20.0, 400.0, 200)
