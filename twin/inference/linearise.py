@@ -32,7 +32,7 @@ from twin.observation.blocks import Block
 from twin.physiology.coupled import glucose_weeks, power_mean, recorded_edges, reference_days
 from twin.physiology.fetus import FIRST_WEEK, GLUCOSE_FROM_WEEK, Growth, grow, starting_state, table_weight
 from twin.physiology.simulate import COARSE_STEP_MIN
-from twin.programs import stored
+from twin.programs import COMPILED_FAST, stored
 
 
 class Sweep(NamedTuple):
@@ -156,7 +156,7 @@ def _add_meals(
     return gradient, H.at[index[:, None], index[None]].add(within)
 
 
-@stored("prior")
+@stored("prior", options=COMPILED_FAST)
 def sweep_many(prior: Prior, women: WomanData, z: Array, mass: Array) -> Sweep:
     """`sweep` of women stacked on the leading axis (`stack_women`). z : (woman, latent); mass : (woman, week)."""
     return each_woman(functools.partial(sweep, prior), women, z, mass)
