@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from tests.statistical import store
-from tests.statistical.faithful import oracle, ranks, run, summary
+from tests.statistical.faithful import calibration, nuts_agreement, oracle, ranks, run, summary
 from tests.statistical.faithful.women import PATTERNS
 
 ALPHA = 1e-4
@@ -175,3 +175,19 @@ def test_every_part_names_its_cases_once(tmp_path):
     nuts = [name for path, cases in planned if path.name.startswith("nuts") for name, _ in cases]
     assert sorted(nuts) == sorted(f"woman {i}" for i in range(run.NUTS_WOMEN))
     assert all("-" not in pattern for pattern in PATTERNS)  # file names are split at dashes
+
+
+def test_birth_weight_of_a_known_mixture():
+    """One fetal weight: the lognormal's own quantile and tail; the delta method against 400 repeats, within 4 standard
+    errors of an SD (false alarm 1e-4)."""
+    alone = np.array([3500.0])
+    assert calibration.weight_quantile(0.95, alone) == pytest.approx(
+        3500.0 * np.exp(0.06 * norm.ppf(0.95)), rel=1e-6
+    )
+    assert calibration.weight_below(3500.0, alone) == pytest.approx(0.5)
+    rng = np.random.default_rng(9)
+    sets = 3500.0 * np.exp(0.07 * rng.standard_normal((400, 300)))
+    for name in ("p_large", "q05", "q95"):
+        found = np.std([nuts_agreement.reported(s)[name] for s in sets])
+        told = np.mean([nuts_agreement.errors(s, 300.0)[name] for s in sets[:20]])
+        assert told == pytest.approx(found, rel=4.0 / np.sqrt(800.0) + 0.03)

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +14,9 @@ from tests.statistical.real_cgm.grid import day_and_minute, on_grid
 from tests.statistical.real_cgm.people import Source, load_people, person_of
 from twin.encode import encode
 from twin.inference.calibrate import Calibration
+from twin.inference.priors import load_prior
+from twin.physiology.maternal import fasting_state
+from twin.physiology.parameters import MaternalParams
 
 N_DAYS = 7
 
@@ -248,6 +252,17 @@ def invented_case(dataset: str, name: str, ratio: float, inside: int = 90) -> di
     base = {part: {"n": 100, "crps": 1000.0, "inside": 91} for part in summary.PARTS}
     twin = {part: {"n": 100, "crps": 1000.0 * ratio, "inside": inside} for part in summary.PARTS}
     return {"dataset": dataset, "person": name, "baseline": base, "twin": twin}
+
+
+def test_the_prior_of_adults():
+    """The packaged prior's latents, and a median fasting glucose of people who are not pregnant, 95 mg/dL
+    [A-DM-N-Gb]."""
+    adults, packaged = load_prior(str(twin_forecast.PRIOR)), load_prior()
+    assert [(x.name, x.transform) for x in adults.latents] == [(x.name, x.transform) for x in packaged.latents]
+    own = {x.name: x.center for x in adults.latents}
+    names = ("S_I", "B", "R0", "E_G0", "VG", "U_fp", "n", "G_s")
+    p = MaternalParams.reference(**{name: own[name] for name in names})
+    assert float(fasting_state(p, jnp.zeros(()), jnp.zeros(())).G) == pytest.approx(95.0, abs=3.0)
 
 
 def test_bars():

@@ -17,11 +17,11 @@ import scipy.linalg
 from jaxtyping import Array
 
 CGM_STEP_MIN = 15.0
-#: from the residuals of people's own day patterns and meals (docs/model/observation.md): level of the day 4-7 % of the
-#: variance, (t_a, t_b) of (3, 55) and (15, 56) min in two cohorts without insulin
-DAY_SHARE = 0.15
+#: from people's own days (docs/model/observation.md): the level of the day, its share of the variance and its memory by
+#: the likelihood of whole series; (t_a, t_b) of (3, 55) and (15, 56) min in two cohorts without insulin
+DAY_SHARE = 0.30
 DRIVEN_MIN, DRIVING_MIN = 12.0, 56.0
-DAY_MEMORY_DAYS = 4.0  # of the level of the day, from one day to the next
+DAY_MEMORY_DAYS = 6.0  # of the level of the day, from one day to the next
 DAY_MIN = 1440.0
 
 
