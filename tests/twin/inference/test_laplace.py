@@ -203,7 +203,7 @@ def test_many_women_keep_their_places(prior, data, nothing, one_posterior):
         AS_OF_DAY,
     ]
     assert [p.calibration.prior_only for p in found] == [True, False]
-    np.testing.assert_array_equal(found[1].z, one_posterior.z)
+    np.testing.assert_allclose(found[1].z, one_posterior.z, atol=1e-3)  # weighed by another program
 
 
 def test_same_key_same_bits(one_record, one_posterior):
