@@ -114,8 +114,12 @@ def run_record(
     draws: int = 500,
     seed: int = 0,
     progress: Progress = lambda _: None,
+    sampling: Callable[[int, int], None] | None = None,
 ) -> Result:
-    """Forecast one woman. The same record, settings and seed give the same bits on one machine."""
+    """Forecast one woman. The same record, settings and seed give the same bits on one machine.
+
+    progress : told each step by name. sampling : told by `nuts` the transitions done, of how many.
+    """
     settings = settings or SiteSettings()
     moment = as_of_time(record, as_of)
     known = known_at(record, moment if as_of is None or len(as_of) > 10 else date.fromisoformat(as_of))
@@ -144,6 +148,7 @@ def run_record(
         method=method,
         prior=prior or load_prior(),
         birth_day=None if given is None else float(given),
+        progress=sampling,
     )
     progress("forecasting")
     forecast = run_forecast(k_forecast, posterior, known, plans, draws=draws, settings=settings, seed=seed)

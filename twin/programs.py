@@ -59,12 +59,15 @@ def _build() -> str:
 class Program:
     """A jitted function whose compiled form outlives the process."""
 
-    def __init__(self, function: Callable, static_argnames: tuple[str, ...]):
+    def __init__(
+        self, function: Callable, static_argnames: tuple[str, ...], options: dict[str, Any] | None = None
+    ):
         functools.update_wrapper(self, function)
         self.function = function
         self.static = static_argnames
         self.signature = inspect.signature(function)
-        self.jitted = jax.jit(function, static_argnames=static_argnames)
+        self.options = options
+        self.jitted = jax.jit(function, static_argnames=static_argnames, compiler_options=options)
         self.ready: dict[Any, Callable] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -102,7 +105,7 @@ class Program:
         before = getattr(jax.config, _CACHE_FROM_S)
         jax.config.update(_CACHE_FROM_S, 1e9)
         try:
-            program = jax.jit(flat).lower(*leaves).compile()
+            program = jax.jit(flat).lower(*leaves).compile(self.options)
         finally:
             jax.config.update(_CACHE_FROM_S, before)
         try:
@@ -119,6 +122,6 @@ def _save(path: Path, program: Any) -> None:
     Path(out.name).replace(path)
 
 
-def stored(*static_argnames: str) -> Callable[[Callable], Program]:
-    """Decorator: `jax.jit` with static arguments, kept on disk once `keep_programs` says where."""
-    return lambda function: Program(function, static_argnames)
+def stored(*static_argnames: str, options: dict[str, Any] | None = None) -> Callable[[Callable], Program]:
+    """Decorator: `jax.jit` with static arguments, kept on disk once `keep_programs` says where. options : of XLA."""
+    return lambda function: Program(function, static_argnames, options)
