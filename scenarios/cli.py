@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -62,6 +63,23 @@ def start_engine() -> None:
 def _say(quiet: bool, text: str) -> None:
     if not quiet:
         typer.echo(text, err=True)
+
+
+def _sampling_bar(label: str) -> Callable[[int, int], None]:
+    """A bar on stderr while chains are sampled; without a terminal it is drawn once, at the end."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bar = Progress(console=Console(stderr=True))
+    task = bar.add_task(f"{label}: sampling", total=None)
+
+    def told(done: int, of: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=of)
+        if done >= of:
+            bar.stop()
+
+    return told
 
 
 def demo(
@@ -197,6 +215,7 @@ def _run_path(
                 draws=draws,
                 seed=seed,
                 progress=lambda what, label=label: _say(False, f"{label}: {what} ..."),  # type: ignore[misc]
+                sampling=_sampling_bar(label),
             )
             report = engine.write_result(result, place, chosen)
             shown = engine.screen(result, chosen)

@@ -152,8 +152,12 @@ def run_record(
     draws: int = 500,
     seed: int = 0,
     progress: Progress = lambda _: None,
+    sampling: Callable[[int, int], None] | None = None,
 ) -> Result:
-    """Forecast one woman. The same record, settings and seed give the same bits on one machine."""
+    """Forecast one woman. The same record, settings and seed give the same bits on one machine.
+
+    progress : told each step by name. sampling : told by `nuts` the transitions done, of how many.
+    """
     settings = settings or SiteSettings()
     known = _known(record, as_of, settings)
     day = known.day
@@ -170,6 +174,7 @@ def run_record(
         method=method,
         prior=prior or load_prior(),
         birth_day=None if given is None else float(given),
+        progress=sampling,
     )
     result = _outlook(known, posterior, plans, settings, draws, seed, progress)
     hidden = "glucose_forecast" in known.scope.withheld

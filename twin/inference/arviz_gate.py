@@ -13,13 +13,25 @@ import numpy as np
 import xarray as xr
 
 
-def rhat_and_ess(draws: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
-    """(R-hat, bulk ESS, tail ESS) by name from (chain, draw) arrays."""
+def _arviz(groups: dict[str, Any]) -> tuple[Any, Any]:
+    """The module, and the groups in its container."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # 0.23 announces its successor at import
         import arviz as az
     modern = int(az.__version__.split(".")[0]) >= 1
-    data = az.from_dict({"posterior": draws}) if modern else az.from_dict(posterior=draws)
+    return az, az.from_dict(groups) if modern else az.from_dict(**groups)
+
+
+def bfmi(energy: np.ndarray) -> np.ndarray:
+    """Estimated Bayesian fraction of missing information of each chain, (chain,). energy : (chain, draw)."""
+    az, data = _arviz({"sample_stats": {"energy": energy}})
+    found = az.bfmi(data)  # an array; in 1.x a dataset
+    return np.asarray(found if isinstance(found, np.ndarray) else found["energy"])
+
+
+def rhat_and_ess(draws: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """(R-hat, bulk ESS, tail ESS) by name from (chain, draw) arrays."""
+    az, data = _arviz({"posterior": draws})
 
     def table(result: Any) -> dict[str, float]:
         if not hasattr(result, "data_vars"):

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import jax
@@ -23,14 +23,19 @@ from twin.inference.arviz_gate import read_posterior, write_posterior
 from twin.inference.encoded import from_arrays, to_arrays
 from twin.inference.model import Evaluation, evaluate, readings, replicate
 from twin.inference.nuts import sample_nuts
-from twin.inference.priors import Latents, Prior, load_prior, unpack_draws
+from twin.inference.priors import Latents, Prior, load_prior, named_values, unpack_draws
+from twin.inference.sampler import Progress
 from twin.record import PatientRecord
 from twin.schema import POSTERIOR_SCHEMA
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Which road was taken and whether it can be trusted (goes into risk.json)."""
+    """Which road was taken and whether it can be trusted (goes into risk.json).
+
+    From rhat_max to divergences: of `nuts`, the worst over what is reported and over chains. ess_min : effective draws,
+    of `nuts` the smaller of bulk and tail.
+    """
 
     method: str
     ok: bool
@@ -40,6 +45,10 @@ class Calibration:
     ess_min: float | None = None
     fallback: str | None = None
     prior_only: bool = False
+    ess_bulk_min: float | None = None
+    ess_tail_min: float | None = None
+    bfmi_min: float | None = None
+    divergences: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,7 @@ class Posterior:
     shape: laplace.Shape | None = (
         None  # what an update starts from; None for draws of the prior and of `nuts`
     )
+    chains: int = 1  # draws are chain by chain
 
     def pick(self, key: jax.Array, n: int) -> np.ndarray:
         """Indices of n draws, resampled by weight."""
@@ -89,27 +99,56 @@ def calibrate(
     prior: Prior | None = None,
     birth_day: float | None = None,
     draws: int = 1000,
-    progress: bool = False,
+    progress: Progress | None = None,
 ) -> Posterior:
     """Posterior of one woman as known on `as_of_day`.
 
-    method : "laplace" (adapts its proposal where needed, and says so) or "nuts". birth_day : see `encode`.
+    method : "laplace" (adapts its proposal where needed, and says so) or "nuts". birth_day : see `encode`. draws : of
+    `laplace`; `nuts` makes four chains of 500 after as much warm-up, and tells `progress` the transitions done.
     """
     prior = prior or load_prior()
     data = encode(record, as_of_day, standard=standard, birth_day=birth_day)
     if method != "nuts":
         return _laplace_alone(key, data, prior, as_of_day, standard, record.pseudonym, draws)
-    got = sample_nuts(prior, data, key, draws=max(draws // 4, 250), progress=progress)
-    calibration = Calibration(
+    return calibrate_nuts(key, data, prior, as_of_day, standard, record.pseudonym, progress=progress)
+
+
+def calibrate_nuts(
+    key: jax.Array,
+    data: WomanData,
+    prior: Prior,
+    as_of_day: float,
+    standard: str,
+    patient: str,
+    *,
+    chains: int = 4,
+    warmup: int = 500,
+    draws: int = 500,
+    progress: Progress | None = None,
+) -> Posterior:
+    """Posterior of one encoded woman by NUTS; draws, warmup : of each chain. Without readings, draws of the prior."""
+    if not laplace.has_readings(data):
+        drawn, _ = laplace.sample(prior, data, key, chains * draws)
+        told = Calibration("nuts", True, prior_only=True)
+        return _posterior(prior, data, drawn.z, drawn.weights, told, as_of_day, standard, patient)
+    got = sample_nuts(prior, data, key, chains=chains, warmup=warmup, draws=draws, progress=progress)
+    verdict = got.verdict
+    told = Calibration(
         "nuts",
         got.ok,
         got.reasons,
-        rhat_max=got.rhat_max,
-        ess_min=min(got.ess_bulk_min, got.ess_tail_min),
-        prior_only=not laplace.has_readings(data),
+        pareto_k=got.pareto_k,
+        rhat_max=verdict.rhat_max,
+        ess_min=min(verdict.ess_bulk_min, verdict.ess_tail_min),
+        ess_bulk_min=verdict.ess_bulk_min,
+        ess_tail_min=verdict.ess_tail_min,
+        bfmi_min=verdict.bfmi_min,
+        divergences=verdict.divergences,
     )
-    weights = np.full(got.z.shape[1], 1.0 / got.z.shape[1])
-    return _posterior(prior, data, got.z, weights, calibration, as_of_day, standard, record.pseudonym)
+    found = _posterior(prior, data, got.z, got.weights, told, as_of_day, standard, patient)
+    found = replace(found, chains=chains)
+    found.__dict__["evaluation"] = got.evaluation  # where functools.cached_property looks
+    return found
 
 
 def _laplace_alone(
@@ -212,32 +251,23 @@ def _posterior(
 
 def named_parameters(posterior: Posterior) -> dict[str, np.ndarray]:
     """Parameters in their own units, by name, (draw,)."""
-    latents = posterior.latents
-    m, g, f = latents.maternal, latents.pregnancy, latents.fetus
-    values = {
-        **{
-            n: getattr(m, n)
-            for n in ("S_I", "B", "R0", "E_G0", "K_d", "k_e", "k_a", "VG", "n", "p2", "G_s", "U_fp")
-        },
-        **{n: getattr(g, n) for n in ("d_SI", "w50", "kappa")},
-        **{n: getattr(f, n) for n in ("theta", "s_L", "s_F", "fatness")},
-        "sensor_gain": latents.sensor_gain,
-        "sensor_offset": latents.sensor_offset,
-        "cgm_cv": latents.cgm_cv,
-        "dating_shift_weeks": latents.dating_shift_weeks,
-    }
-    return {name: np.asarray(v) for name, v in values.items()}
+    return named_values(posterior.latents)
 
 
 def save_posterior(posterior: Posterior, path: Path) -> None:
     """posterior.nc: groups posterior, sample_stats, observed_data, posterior_predictive (mg/dL, mm, g), and in
     constant_data the encoded data, so that `load_posterior` gives it back."""
-    n = posterior.z.shape[1]
-    coords = {"chain": [0], "draw": np.arange(n), "latent": posterior.prior.names(posterior.data)}
+    chains = posterior.chains
+    draws = {"chain": np.arange(chains), "draw": np.arange(posterior.z.shape[1] // chains)}
+
+    def by_chain(x: np.ndarray) -> np.ndarray:
+        return x.reshape(chains, -1, *x.shape[1:])
+
+    coords = draws | {"latent": posterior.prior.names(posterior.data)}
     named = named_parameters(posterior)
     group = xr.Dataset(
-        {"z": (("chain", "draw", "latent"), posterior.z.T[None])}
-        | {k: (("chain", "draw"), v[None]) for k, v in named.items()},
+        {"z": (("chain", "draw", "latent"), by_chain(posterior.z.T))}
+        | {k: (("chain", "draw"), by_chain(v)) for k, v in named.items()},
         coords=coords,
         attrs={
             "schema": POSTERIOR_SCHEMA,
@@ -255,10 +285,10 @@ def save_posterior(posterior: Posterior, path: Path) -> None:
     model = posterior.evaluation
     stats = xr.Dataset(
         {
-            "lp": (("chain", "draw"), np.asarray(model.log_joint)[None]),
-            "weight": (("chain", "draw"), posterior.weights[None]),
+            "lp": (("chain", "draw"), by_chain(np.asarray(model.log_joint))),
+            "weight": (("chain", "draw"), by_chain(posterior.weights)),
         },
-        coords={"chain": [0], "draw": np.arange(n)},
+        coords=draws,
     )
     observed: dict[str, tuple] = {}
     predicted: dict[str, tuple] = {}
@@ -269,7 +299,7 @@ def save_posterior(posterior: Posterior, path: Path) -> None:
         observed[name] = ((f"{name}_reading",), unit(np.asarray(block.value)[keep]))
         predicted[name] = (
             ("chain", "draw", f"{name}_reading"),
-            unit(np.asarray(drawn[name])[keep].T[None]).astype(np.float32),
+            by_chain(unit(np.asarray(drawn[name])[keep].T)).astype(np.float32),
         )
     write_posterior(
         path,
@@ -277,7 +307,7 @@ def save_posterior(posterior: Posterior, path: Path) -> None:
             "posterior": group,
             "sample_stats": stats,
             "observed_data": xr.Dataset(observed),
-            "posterior_predictive": xr.Dataset(predicted, coords={"chain": [0], "draw": np.arange(n)}),
+            "posterior_predictive": xr.Dataset(predicted, coords=draws),
             "constant_data": _constant_data(posterior),
         },
     )
@@ -343,14 +373,15 @@ def load_posterior(path: Path, prior: Prior | None = None) -> Posterior:
     return Posterior(
         prior,
         data,
-        np.ascontiguousarray(drawn["z"].values[0].T),
-        stats["weight"].values[0],
+        np.ascontiguousarray(drawn["z"].values.reshape(-1, drawn.sizes["latent"]).T),
+        stats["weight"].values.reshape(-1),
         Calibration(**told | {"reasons": tuple(told["reasons"])}),
         float(made["as_of_day"]),
         standard,
         str(made["patient"]),
         str(made["posterior_id"]),
         laplace.Shape(**learnt) if learnt else None,
+        drawn.sizes["chain"],
     )
 
 

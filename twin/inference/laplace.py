@@ -19,7 +19,7 @@ import scipy.linalg
 from jaxtyping import Array
 
 from twin.encode import WomanData
-from twin.inference.linearise import each_woman, stack_women, standard_mass, sweep_many
+from twin.inference.linearise import Sweep, each_woman, stack_women, standard_mass, sweep_many
 from twin.inference.model import log_joint
 from twin.inference.priors import Prior
 from twin.inference.psis import effective_sample_size, pareto_smooth
@@ -120,12 +120,21 @@ def find_modes(prior: Prior, women: Sequence[WomanData], start: np.ndarray | Non
     """
     n, size = len(women), prior.size(women[0])
 
-    def look(who: np.ndarray, z: np.ndarray, mass: np.ndarray):  # type: ignore[no-untyped-def]
+    def look(who: np.ndarray, z: np.ndarray, mass: np.ndarray) -> Sweep:
         return _side_by_side(functools.partial(sweep_many, prior), SWEPT, [women[i] for i in who], z, mass)
 
     z = np.zeros((n, size)) if start is None else np.array(start, dtype=float)
+    return climb(look, z, np.stack([standard_mass(w) for w in women]), prior.n_shared(women[0]))
+
+
+def climb(look: Callable[..., Sweep], z: np.ndarray, mass: np.ndarray, shared: int) -> list[Mode]:
+    """The modes of several posteriors of one size, from z, (posterior, latent).
+
+    look : (which posteriors, their z, their mass) to their `Sweep`; mass : what a sweep hands to the next.
+    """
+    n, size = z.shape
     everyone = range(n)
-    mass = np.stack([standard_mass(w) for w in women])
+    z = z.copy()
     value, gradient, H, mass = (np.array(x) for x in look(np.arange(n), z, mass))
     damping, count, settled = np.full(n, 1e-2), np.zeros(n, int), np.zeros(n, bool)
 
@@ -156,7 +165,7 @@ def find_modes(prior: Prior, women: Sequence[WomanData], start: np.ndarray | Non
             float(value[i]),
             int(count[i]),
             bool(np.isfinite(value[i])) and bool(settled[i] or to_gain(i) < 4.0 * CONVERGED),
-            prior.n_shared(women[i]),
+            shared,
         )
         for i in everyone
     ]

@@ -87,7 +87,7 @@ def _between(G: Array, at: Array, *index: Array) -> Array:
     return G[(*index, low)] * (1.0 - weight) + G[(*index, low + 1)] * weight
 
 
-def _spot_block(data: WomanData, days: Array) -> Block:
+def spot_block(data: WomanData, days: Array) -> Block:
     """days : (week, edge, *batch)."""
     spots = data.spots
     rank = days.ndim - 2
@@ -110,55 +110,72 @@ def _at(data: WomanData, latents: Latents, mass: Array, when: CgmDays | Toleranc
     )
 
 
-def sensor_days(data: WomanData, latents: Latents, weekly: MaternalParams, h: float) -> Array:
-    """Level of the sensor on its days, (day, time, *batch), mg/dL."""
+def sensor_events(data: WomanData, latents: Latents, rank: int) -> DayEvents:
+    """Events of the sensor days with this draw's amounts, (event, day, *batch)."""
     cgm = data.cgm
-    rank = weekly.S_I.ndim - 1
     events = _lift_events(cgm.events, rank)
     # a day without its own record eats the usual meals in this draw's amounts, as the reference days do
     slot = jnp.minimum(jnp.arange(events.meal_mg.shape[0]), latents.meal_factor.shape[0] - 1)
     usual = jnp.where(_lift(cgm.usual_meals, rank)[None], latents.meal_factor[slot][:, None], latents.portion)
-    events = dataclasses.replace(events, meal_mg=events.meal_mg * usual * latents.meal_amount)
-    n_time, every = cgm.value.shape[1], int(CGM_STEP_MIN / h)
-    batch = weekly.S_I.shape[1:]
-    if math.prod(batch) < MANY:
-        level = jnp.moveaxis(simulate_day(weekly, events, h=h).IG[: n_time * every : every], 0, 1)
-    else:  # one day after the other keeps the lanes in the processor's cache
+    return dataclasses.replace(events, meal_mg=events.meal_mg * usual * latents.meal_amount)
 
-        def one_day(inputs: tuple[MaternalParams, DayEvents]) -> Array:
-            return simulate_day(*inputs, h=h).IG[: n_time * every : every]
 
-        n_days = cgm.value.shape[0]
-        by_day = jax.tree.map(lambda x: jnp.broadcast_to(x, (n_days, *x.shape[1:])), weekly)
-        level = jax.lax.map(one_day, (by_day, jax.tree.map(lambda e: jnp.moveaxis(e, 1, 0), events)))
+def sensor_level(data: WomanData, latents: Latents, IG: Array, h: float) -> Array:
+    """What the sensor shows of interstitial glucose: (edge, day, *batch) to (day, time, *batch), mg/dL."""
+    n_time, every = data.cgm.value.shape[1], int(CGM_STEP_MIN / h)
+    level = jnp.moveaxis(IG[: n_time * every : every], 0, 1)
     pattern = day_pattern(latents.profile, n_time)
     gain, offset = latents.sensor_gain[None, None], latents.sensor_offset[None, None]
     level = gain * level * (1.0 + pattern)[None] + offset
     return jnp.maximum(level, CGM_FLOOR_MG_DL)
 
 
-def _cgm_block(data: WomanData, latents: Latents, mass: Array, h: float) -> Block:
+def sensor_days(data: WomanData, latents: Latents, weekly: MaternalParams, h: float) -> Array:
+    """Level of the sensor on its days, (day, time, *batch), mg/dL."""
+    events = sensor_events(data, latents, weekly.S_I.ndim - 1)
+    if math.prod(weekly.S_I.shape[1:]) < MANY:
+        IG = simulate_day(weekly, events, h=h).IG
+    else:  # one day after the other keeps the lanes in the processor's cache
+        n_days, n_edges = data.cgm.value.shape[0], data.cgm.value.shape[1] * int(CGM_STEP_MIN / h)
+
+        def one_day(inputs: tuple[MaternalParams, DayEvents]) -> Array:
+            return simulate_day(*inputs, h=h).IG[:n_edges]
+
+        by_day = jax.tree.map(lambda x: jnp.broadcast_to(x, (n_days, *x.shape[1:])), weekly)
+        each = jax.lax.map(one_day, (by_day, jax.tree.map(lambda e: jnp.moveaxis(e, 1, 0), events)))
+        IG = jnp.moveaxis(each, 0, 1)
+    return sensor_level(data, latents, IG, h)
+
+
+def cgm_block(data: WomanData, latents: Latents, level: Array) -> Block:
+    """level : (day, time, *batch), mg/dL."""
     cgm = data.cgm
-    level = jnp.log(sensor_days(data, latents, _at(data, latents, mass, cgm), h))
-    value, mask = (_lift(x, mass.ndim - 1) for x in (jnp.log(cgm.value), cgm.mask))
-    loc, scale = innovations(value, mask, level, latents.cgm_cv[None, None], cgm.gain, cgm.spread)
+    value, mask = (_lift(x, level.ndim - 2) for x in (jnp.log(cgm.value), cgm.mask))
+    loc, scale = innovations(value, mask, jnp.log(level), latents.cgm_cv[None, None], cgm.gain, cgm.spread)
     scale = jnp.broadcast_to(scale, loc.shape)
     flat = [x.reshape((-1, *x.shape[2:])) for x in (value, jnp.zeros_like(value), mask, loc, scale)]
     return Block(CgmError(), *flat)
 
 
-def _ogtt_block(data: WomanData, latents: Latents, mass: Array, h: float) -> Block:
-    tests = data.ogtt
-    rank = mass.ndim - 1
-    weekly = _at(data, latents, mass, tests)
+def params_of_test(weekly: MaternalParams, latents: Latents) -> MaternalParams:
+    """Her parameters of the week, as they are on the days of the tests."""
     day = jnp.exp(latents.test_day)
-    weekly = dataclasses.replace(
+    return dataclasses.replace(
         weekly, S_I=weekly.S_I * day[:, 0], B=weekly.B * day[:, 1], k_e=weekly.k_e * day[:, 2]
     )
-    like = tests.load_mg[None]
+
+
+def drink_of_test(data: WomanData, rank: int) -> DayEvents:
+    """The drink of each tolerance test, (event, test, *ones)."""
+    like = data.ogtt.load_mg[None]
     zero, none = jnp.zeros_like(like), like[:0]
-    drink = _lift_events(DayEvents(zero, like, *(none,) * 9), rank)
-    G = simulate_day(weekly, drink, n_steps=round(OGTT_MIN / h), h=h, repeated=False).G
+    return _lift_events(DayEvents(zero, like, *(none,) * 9), rank)
+
+
+def ogtt_block(data: WomanData, G: Array, h: float) -> Block:
+    """G : (edge, test, *batch)."""
+    tests = data.ogtt
+    rank = G.ndim - 2
     test = jnp.arange(tests.value.shape[0])[:, None]
     at = jnp.clip(tests.minute / h, 0.0, OGTT_MIN / h)
     loc = _between(jnp.moveaxis(G, 0, 1), at, test)
@@ -186,11 +203,15 @@ def glucose_blocks(data: WomanData, latents: Latents, days: Array, mass: Array, 
     """Readings of the mother. days : G of the reference days, (week, edge, *batch); mass : `mid_mass`."""
     blocks = {}
     if data.spots.value.shape[0]:
-        blocks["spot_glucose"] = _spot_block(data, days)
+        blocks["spot_glucose"] = spot_block(data, days)
     if data.cgm.value.shape[0]:
-        blocks["cgm"] = _cgm_block(data, latents, mass, h)
+        weekly = _at(data, latents, mass, data.cgm)
+        blocks["cgm"] = cgm_block(data, latents, sensor_days(data, latents, weekly, h))
     if data.ogtt.value.shape[0]:
-        blocks["ogtt"] = _ogtt_block(data, latents, mass, h)
+        weekly = params_of_test(_at(data, latents, mass, data.ogtt), latents)
+        drink = drink_of_test(data, mass.ndim - 1)
+        test = simulate_day(weekly, drink, n_steps=round(OGTT_MIN / h), h=h, repeated=False)
+        blocks["ogtt"] = ogtt_block(data, test.G, h)
     return blocks
 
 
@@ -305,6 +326,7 @@ class Evaluation(NamedTuple):
     loc: dict[str, Array]
     scale: dict[str, Array]
     reference_days: Array  # glucose at 15-min edges of each week's reference day, (week, time, draw)
+    fetal_weight_g: Array  # at the edges of the weekly cells, (edge, draw)
 
 
 @stored("prior")
@@ -319,6 +341,7 @@ def evaluate(prior: Prior, data: WomanData, z: Array) -> Evaluation:
         {name: block.loc for name, block in blocks.items()},
         {name: block.scale for name, block in blocks.items()},
         predictions.course.G[:, ::every],
+        predictions.course.growth.edges.L + predictions.course.growth.edges.F,
     )
 
 

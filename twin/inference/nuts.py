@@ -1,39 +1,72 @@
-"""NUTS on the same model: started at the mode, preconditioned by the Laplace covariance, with diagnostics."""
+"""One woman by NUTS: around her mode, on a cheap density (`nearby`), corrected to the model's by weights.
+
+Gold for `laplace`: nothing is assumed of the posterior's form, and chains judge themselves (`sampler.judge`).
+"""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro
-import numpyro.distributions as dist
-from numpyro.infer import MCMC, NUTS
 
 from twin.encode import WomanData
-from twin.inference.arviz_gate import rhat_and_ess
-from twin.inference.laplace import find_modes, has_readings
-from twin.inference.model import observe, predict
-from twin.inference.priors import Prior
-
-RHAT_LIMIT = 1.01
-ESS_LIMIT = 400.0
+from twin.inference.laplace import K_LIMIT, find_modes, normalised
+from twin.inference.linearise import stack_women, standard_mass, sweep_many
+from twin.inference.model import Evaluation, evaluate
+from twin.inference.nearby import Known, NearJoint, known_at
+from twin.inference.priors import Prior, named_values, unpack_draws
+from twin.inference.psis import effective_sample_size, pareto_smooth
+from twin.inference.sampler import Chains, Place, Progress, Verdict, judge, place_at, run_chains
 
 
 @dataclass(frozen=True)
 class NutsDraws:
-    """Draws (latent, chain * draw) and the verdict."""
+    """Draws (latent, chain * draw), chain by chain, their weights, and the verdict.
+
+    pareto_k : of the weights that carry the draws from the density sampled to the model's. share : their effective
+    share. evaluation : the model at the draws.
+    """
 
     z: np.ndarray
-    chains: int
-    rhat_max: float
-    ess_bulk_min: float
-    ess_tail_min: float
-    divergences: int
-    ok: bool
-    reasons: tuple[str, ...]
+    weights: np.ndarray
+    chains: Chains
+    pareto_k: float
+    share: float
+    verdict: Verdict
+    evaluation: Evaluation
+
+    @property
+    def ok(self) -> bool:
+        return not self.reasons
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        if self.pareto_k <= K_LIMIT:
+            return self.verdict.reasons
+        return (*self.verdict.reasons, f"Pareto k {self.pareto_k:.2f} of the correction is above {K_LIMIT}")
+
+
+def around_mode(prior: Prior, data: WomanData) -> tuple[Place, Known]:
+    """Where to sample a woman with readings, and the mass that feeds back at her mode."""
+    (mode,) = find_modes(prior, [data])
+    women, z = stack_women([data]), mode.z[None]
+    there = sweep_many(prior, women, z, standard_mass(data)[None])
+    return place_at(mode.z, mode.factor), known_at(prior, data, jnp.asarray(mode.z), there.mass[0])
+
+
+def reported(prior: Prior, data: WomanData, z: np.ndarray, model: Evaluation) -> dict[str, np.ndarray]:
+    """What is told of a woman, or made of it, by name, (draw,): parameters in their units, glucose, fetal weight."""
+    glucose = np.asarray(model.reference_days).mean(axis=1)  # (week, draw), mg/dL
+    weight = np.log(np.asarray(model.fetal_weight_g))
+    return named_values(unpack_draws(prior, data, jnp.asarray(z))) | {
+        "mean_glucose": glucose.mean(axis=0),
+        "mean_glucose_last_week": glucose[-1],
+        "ln_fetal_weight_halfway": weight[len(weight) // 2],
+        "ln_fetal_weight_last": weight[-1],
+        "ln_joint": np.asarray(model.log_joint),
+    }
 
 
 def sample_nuts(
@@ -44,57 +77,17 @@ def sample_nuts(
     chains: int = 4,
     warmup: int = 500,
     draws: int = 500,
-    progress: bool = False,
+    progress: Progress | None = None,
 ) -> NutsDraws:
-    """Sample in the coordinates in which the Laplace approximation is standard normal.
-
-    There z = mode + U'^-1 u: an affine change of `pregnancy_model`, whose Jacobian is constant.
-    """
-    size = prior.size(data)
-    if has_readings(data):
-        (mode,) = find_modes(prior, [data])
-        center, factor = jnp.asarray(mode.z), jnp.asarray(mode.factor)
-    else:
-        center, factor = jnp.zeros(size), jnp.eye(size)
-
-    def model() -> None:
-        u = numpyro.sample("u", dist.ImproperUniform(dist.constraints.real_vector, (), (size,)))
-        z = center + jax.scipy.linalg.solve_triangular(factor, u, trans=1, lower=False)
-        numpyro.factor("prior", jnp.sum(dist.Normal(0.0, 1.0).log_prob(z)))
-        observe(predict(prior, data, z))
-
-    k_start, k_run = jax.random.split(key)
-    start = 0.3 * jax.random.normal(k_start, (chains, size))
-    kernel = NUTS(model, target_accept_prob=0.85, max_tree_depth=8, init_strategy=numpyro.infer.init_to_value)
-    mcmc = MCMC(
-        kernel,
-        num_warmup=warmup,
-        num_samples=draws,
-        num_chains=chains,
-        chain_method="sequential",
-        progress_bar=progress,
+    """Posterior draws of a woman with readings (`laplace.has_readings`). draws, warmup : of each chain."""
+    place, known = around_mode(prior, data)
+    ran = run_chains(
+        NearJoint(prior), known, place, key, chains=chains, warmup=warmup, draws=draws, progress=progress
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # numpyro hints at parallel devices; chains run in sequence on purpose
-        mcmc.run(
-            k_run, init_params={"u": start} if chains > 1 else {"u": start[0]}, extra_fields=("diverging",)
-        )
-    u = np.asarray(mcmc.get_samples(group_by_chain=True)["u"])
-    flat = u.reshape(-1, size).T
-    z = np.asarray(
-        center[:, None] + jax.scipy.linalg.solve_triangular(factor, jnp.asarray(flat), trans=1, lower=False)
-    )
-    by_chain = z.reshape(size, chains, draws)
-    rhat, bulk, tail = rhat_and_ess({f"z{i}": by_chain[i] for i in range(size)})
-    divergences = int(np.sum(np.asarray(mcmc.get_extra_fields()["diverging"])))
-    worst, least, least_tail = max(rhat.values()), min(bulk.values()), min(tail.values())
-    reasons = []
-    if worst > RHAT_LIMIT:
-        reasons.append(f"R-hat {worst:.3f} is above {RHAT_LIMIT}")
-    if least < ESS_LIMIT:
-        reasons.append(f"effective sample size {least:.0f} is below {ESS_LIMIT:.0f}")
-    if divergences:
-        reasons.append(f"{divergences} divergent transitions")
-    return NutsDraws(z, chains, worst, least, least_tail, divergences, not reasons, tuple(reasons))
+    z = ran.z.reshape(chains * draws, -1).T
+    model = evaluate(prior, data, jnp.asarray(z, dtype=jnp.float32))
+    smoothed, k = pareto_smooth(np.asarray(model.log_joint) - ran.ln_density.reshape(-1))
+    weights = normalised(smoothed)
+    share = effective_sample_size(weights) / len(weights)
+    quantities = {n: v.reshape(chains, draws) for n, v in reported(prior, data, z, model).items()}
+    return NutsDraws(z, weights, ran, k, share, judge(quantities, ran, share), model)

@@ -292,3 +292,21 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
 
 
 unpack_draws = jax.jit(unpack, static_argnames="prior")
+
+
+def named_values(latents: Latents) -> dict[str, np.ndarray]:
+    """What of the latents is told, in its own units, by name."""
+    m, g, f = latents.maternal, latents.pregnancy, latents.fetus
+    values = {
+        **{
+            n: getattr(m, n)
+            for n in ("S_I", "B", "R0", "E_G0", "K_d", "k_e", "k_a", "VG", "n", "p2", "G_s", "U_fp")
+        },
+        **{n: getattr(g, n) for n in ("d_SI", "w50", "kappa")},
+        **{n: getattr(f, n) for n in ("theta", "s_L", "s_F", "fatness")},
+        "sensor_gain": latents.sensor_gain,
+        "sensor_offset": latents.sensor_offset,
+        "cgm_cv": latents.cgm_cv,
+        "dating_shift_weeks": latents.dating_shift_weeks,
+    }
+    return {name: np.asarray(v) for name, v in values.items()}

@@ -78,6 +78,21 @@ class DayEvents(eqx.Module):
         )
 
 
+def side_by_side(parts: list[DayEvents]) -> DayEvents:
+    """Days of several kinds along their first batch axis; where one kind has fewer events, empty ones fill up."""
+
+    def fill(x: Array, n: int, value: float) -> Array:
+        return jnp.pad(x, ((0, n - x.shape[0]),) + ((0, 0),) * (x.ndim - 1), constant_values=value)
+
+    def join(name: str) -> Array:
+        each = [getattr(p, name) for p in parts]
+        n = max(x.shape[0] for x in each)
+        # a time constant must not be zero; of the rest zero is nothing
+        return jnp.concatenate([fill(x, n, 1.0 if name == "dose_tau" else 0.0) for x in each], axis=1)
+
+    return DayEvents(**{name: join(name) for name in DayEvents.__dataclass_fields__})
+
+
 class Meals(eqx.Module):
     """Meals as rows of a table, one per step in which any is eaten; the last row is empty.
 
@@ -92,6 +107,12 @@ class Meals(eqx.Module):
         """What the meals of one step add, (*batch) each. row : (A,)."""
         lead = jnp.arange(row.shape[0])
         return tuple(x[row, lead].reshape(self.batch) for x in self.table)
+
+    def by_step(self) -> tuple[Array, ...]:
+        """The same for every step, (step, *batch) each: a product, whose transpose is one too and no scatter."""
+        which = self.row[:, None] == jnp.arange(self.table[0].shape[0])[None, :, None]
+        every = (jnp.einsum("nra,raq->naq", which.astype(x.dtype), x) for x in self.table)
+        return tuple(x.reshape(-1, *self.batch) for x in every)
 
 
 class Drives(eqx.Module):

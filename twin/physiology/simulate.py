@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from twin.physiology.adjoint import scan_states
 from twin.physiology.events import DayEvents, Drives, Meals, drives
 from twin.physiology.maternal import (
     MaternalState,
@@ -35,9 +36,10 @@ def _split(scanned: StepDrive) -> tuple[list[Array], Callable[[list[Array]], Ste
     """Arrays to scan over, and how to put one step's slice back among the constants."""
     leaves, tree = jax.tree.flatten(scanned)
     moving = [i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
+    constant = [None if i in moving else leaf for i, leaf in enumerate(leaves)]
 
     def join(parts: list[Array]) -> StepDrive:
-        full = list(leaves)
+        full = list(constant)
         for i, part in zip(moving, parts, strict=True):
             full[i] = part
         return jax.tree.unflatten(tree, full)
@@ -62,11 +64,13 @@ def simulate_day(
     h: float = STEP_MIN,
     repeated: bool = True,
     start: MaternalState | None = None,
+    adjoint: bool = False,
 ) -> Trajectory:
     """Glucose over `n_steps` steps (None: a day) of `h` minutes from the fasting state (or `start`).
 
     p : fields (*batch); events : fields (event, *batch); ones broadcast, ranks equal.
     repeated : the same day went before for ever, so tablets, basal insulin and activity linger.
+    adjoint : made for reverse mode (`adjoint.scan_states`), and then without forward mode.
     Returns : Trajectory, edges first; values made finite where `ok` is false.
     """
     n_steps = round(1440.0 / h) if n_steps is None else n_steps
@@ -77,6 +81,10 @@ def simulate_day(
         *(x.shape for x in jax.tree.leaves(p)), *(e.shape[1:] for e in jax.tree.leaves(events))
     )
     y0 = jax.tree.map(lambda x: jnp.broadcast_to(x, batch), y0)
+    if adjoint:
+        states = _states(p, c, y0, d, n_steps)
+        end = jax.tree.map(lambda y: y[-1], states)
+        return _trajectory(y0, states.G, states.IG, end)
     xs, join = _split(slice_drives(d))
 
     def advance(y: MaternalState, parts: list[Array]) -> tuple[MaternalState, tuple[Array, Array]]:
@@ -84,6 +92,28 @@ def simulate_day(
         return y, (y.G, y.IG)
 
     end, (G, IG) = jax.lax.scan(advance, y0, xs, length=n_steps)
+    return _trajectory(y0, G, IG, end)
+
+
+def _states(
+    p: MaternalParams, c: StepCoefficients, y0: MaternalState, d: Drives, n_steps: int
+) -> MaternalState:
+    """States after each step, by a scan made for reverse mode: every drive is an array of its own."""
+    drive = slice_drives(d)
+    if d.meals is not None:
+        drive = drive._replace(gut=d.meals.by_step())
+    xs, join = _split(drive)
+    xs = [jnp.broadcast_to(x, (n_steps, *y0.G.shape)) for x in xs]
+
+    def advance(
+        theta: tuple[MaternalParams, StepCoefficients], y: MaternalState, parts: list[Array]
+    ) -> MaternalState:
+        return step(*theta, y, join(parts))
+
+    return scan_states(advance, (p, c), y0, xs)
+
+
+def _trajectory(y0: MaternalState, G: Array, IG: Array, end: MaternalState) -> Trajectory:
     G = jnp.concatenate([y0.G[None], G])
     IG = jnp.concatenate([y0.IG[None], IG])
     ok = jnp.isfinite(G).all(axis=0)

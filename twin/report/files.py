@@ -125,12 +125,14 @@ def _faults(risk: Mapping[str, Any]) -> Iterator[str]:
     if not risk["scenarios"]:
         yield "scenarios is empty although the scope is not refused"
     withheld = withheld_outcomes(risk)
+    fit = risk.get("calibration")
+    reliable = bool(fit.get("ok", False)) if isinstance(fit, Mapping) else False
     no_glucose = GLUCOSE_FORECAST in risk["scope"].get("withheld", ())
     names = [s.get("name") for s in risk["scenarios"] if isinstance(s, Mapping)]
     if len(set(names)) != len(names):
         yield f"scenario names repeat: {names}"
     for i, scenario in enumerate(risk["scenarios"]):
-        yield from _scenario_faults(f"scenarios[{i}]", scenario, withheld)
+        yield from _scenario_faults(f"scenarios[{i}]", scenario, withheld, reliable)
         if isinstance(scenario, Mapping):
             yield from _hours_faults(f"scenarios[{i}]", scenario.get("hypoglycaemia"), no_glucose)
     for i, past in enumerate(risk["issued"]):
@@ -149,13 +151,15 @@ def _faults(risk: Mapping[str, Any]) -> Iterator[str]:
             yield f"issues[{i}] needs source, code and message"
 
 
-def _scenario_faults(place: str, scenario: Any, withheld: set[str]) -> Iterator[str]:
+def _scenario_faults(place: str, scenario: Any, withheld: set[str], reliable: bool) -> Iterator[str]:
     if not isinstance(scenario, Mapping):
         yield f"{place} is not an object"
         return
     for key in ("name", "treatment_strategy", "delivery_assumption"):
         if not isinstance(scenario.get(key), str) or not scenario[key].strip():
             yield f"{place}.{key} is missing: no probability may be shown without it"
+    if scenario.get("reliable", reliable) != reliable:
+        yield f"{place}.reliable is {scenario['reliable']!r} where calibration.ok is {reliable!r}"
     weight = scenario.get("birth_weight_g")
     if weight is not None:
         ordered: list[Any] = (

@@ -209,6 +209,7 @@ class _Estimator:
         by_reference, not_covered = self.by_reference(weight, day)
         return {
             "name": plan.name,
+            "reliable": self.posterior.calibration.ok,
             "treatment_strategy": plan.treatment_strategy,
             "delivery_assumption": plan.delivery.describe(),
             **({"same_as_now": plan.same_as_now} if plan.same_as_now else {}),
@@ -265,6 +266,10 @@ def estimate(
             "ess_min": None if c.ess_min is None else round(c.ess_min),
             "fallback": c.fallback,
             "prior_only": c.prior_only,
+            "ess_bulk_min": None if c.ess_bulk_min is None else round(c.ess_bulk_min),
+            "ess_tail_min": None if c.ess_tail_min is None else round(c.ess_tail_min),
+            "bfmi_min": None if c.bfmi_min is None else round(c.bfmi_min, 3),
+            "divergences": c.divergences,
             **as_told(posterior),
         },
         "scenarios": scenarios,

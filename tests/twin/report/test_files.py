@@ -100,6 +100,10 @@ def _break_calibration(r):
     del r["calibration"]
 
 
+def _break_mark(r):
+    r["scenarios"][0]["reliable"] = not r["calibration"]["ok"]
+
+
 def _break_reference(r):
     r["lga_reference"] = None
 

@@ -357,6 +357,24 @@ def test_failed_fit_and_prior_only_are_marked(record, risk):
     assert "Prior only." in shown.text
 
 
+def test_chains_that_failed_mark_every_number(record, risk, forecast):
+    """The reasons stand with the fit, and each place that shows probabilities carries the mark; passed, none does."""
+    told = {"method": "nuts", "rhat_max": 1.034, "ess_min": 212, "bfmi_min": 0.21, "divergences": 3}
+    reasons = ["R-hat 1.034 of S_I is above 1.01", "3 divergent transitions"]
+    risk["calibration"].update(told | {"ok": False, "reasons": reasons, "pareto_k": None})
+    for scenario in risk["scenarios"]:
+        scenario["reliable"] = False
+    shown = page(record, risk, forecast).text
+    assert all(f"Not passed: {r}." in shown for r in reasons)
+    assert "0.21" in shown and "Divergent transitions: 3" in shown
+    assert shown.count("not reliable") == shown.count("The pregnancy continues until then") > 0
+    risk["calibration"].update(ok=True, reasons=[])
+    for scenario in risk["scenarios"]:
+        scenario["reliable"] = True
+    shown = page(record, risk, forecast).text
+    assert "not reliable" not in shown and "Not passed" not in shown
+
+
 def test_hostile_text_stays_text(record, risk, forecast):
     evil = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7*7 }} $\\frac{1}{0}$ \x00\u202e"
     record = replace(record, issues=(RecordIssue(evil, evil, evil),), pseudonym=evil)
