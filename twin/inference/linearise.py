@@ -1,9 +1,9 @@
 """One Gauss-Newton sweep: log density, gradient and curvature of a woman's posterior, for one or many women.
 
 Only a proposal is made of it, so it is computed where it is cheap: at the coarse step, in single precision, with the
-fetal mass that feeds back on the mother taken from the sweep before. Derivatives are forward, and follow the model's
-structure: the fetus does not move glucose but through that mass, and a meal touches its own day, so that one direction
-per meal serves all sensor days.
+fetal mass that feeds back on the mother taken from the sweep before. All days are lanes of one simulation. Derivatives
+are forward, and follow the model's structure: the fetus does not move glucose but through that mass, the sensor's own
+latents come after the equations, and a meal touches its own day, so that one direction per meal serves all sensor days.
 """
 
 from __future__ import annotations
@@ -20,16 +20,20 @@ from jaxtyping import Array
 
 from twin.encode import WomanData
 from twin.inference.model import (
+    cgm_block,
+    every_day,
     fetal_blocks,
-    glucose_blocks,
     in_precision,
     log_prior,
     mid_mass,
-    plan_for,
+    ogtt_block,
+    sensor_level,
+    spot_block,
 )
 from twin.inference.priors import Prior, meal_shape, unpack
 from twin.observation.blocks import Block
-from twin.physiology.coupled import glucose_weeks, power_mean, recorded_edges, reference_days
+from twin.observation.residual import CGM_STEP_MIN
+from twin.physiology.coupled import glucose_weeks, power_mean, recorded_edges
 from twin.physiology.fetus import FIRST_WEEK, GLUCOSE_FROM_WEEK, Growth, grow, starting_state, table_weight
 from twin.physiology.simulate import COARSE_STEP_MIN
 from twin.programs import COMPILED_FAST, stored
@@ -74,31 +78,31 @@ def _jacobian(f: Callable, x: Array) -> tuple[Any, Any]:
 
 def sweep(prior: Prior, data: WomanData, z: Array, mass: Array) -> Sweep:
     """One woman. z : (latent,); mass : (week,), the fetal weight her uptake is computed with."""
-    dtype, n = jnp.float32, z.shape[0]
+    dtype, h, n = jnp.float32, COARSE_STEP_MIN, z.shape[0]
     z, mass, data = z.astype(dtype), mass.astype(dtype), in_precision(data, dtype)
     shared, (meals, days) = prior.n_shared(data), meal_shape(data)
-    columns = jnp.asarray(prior.of_the_mother(data))
-    n_mother, n_glucose = len(columns), data.reference_exposure.shape[0]
-    weeks = jnp.asarray(glucose_weeks()[:n_glucose], dtype=dtype)
+    acting, of_sensor = (jnp.asarray(x) for x in prior.of_the_mother(data))
+    n_glucose = mass.shape[0]
 
-    def mother(s: Array) -> tuple[tuple, tuple]:
-        """s : (mother's latents + meals,), moves away from z; each meal's moves it on every day."""
-        single = jnp.repeat(s[n_mother:], days)
-        v = (z + jnp.concatenate([jnp.zeros(shared, dtype), single])).at[columns].add(s[:n_mother])
-        latents = unpack(prior, data, v)
-        plan = plan_for(data, latents, 0)
-        trajectory, _ = reference_days(
-            latents.maternal, latents.pregnancy, plan, weeks, mass, data.table, COARSE_STEP_MIN
-        )
-        x = jnp.log(power_mean(trajectory.G) / data.reference_exposure)
-        blocks = glucose_blocks(data, latents, trajectory.G.T, mass, COARSE_STEP_MIN)
-        return (x, _moving(blocks)), (x, blocks, trajectory.ok.all())
+    def simulated(s: Array) -> tuple[tuple, tuple]:
+        """s : (acting + meals,), moves away from z; each meal's moves it on every day."""
+        single = jnp.repeat(s[len(acting) :], days)
+        v = (z + jnp.concatenate([jnp.zeros(shared, dtype), single])).at[acting].add(s[: len(acting)])
+        every = every_day(data, unpack(prior, data, v), mass, h)
+        x = jnp.log(power_mean(every.G[:, :n_glucose]) / data.reference_exposure)
+        blocks = {}
+        if data.spots.value.shape[0]:
+            blocks["spot_glucose"] = spot_block(data, every.G[:, :n_glucose].T)
+        if data.ogtt.value.shape[0]:
+            blocks["ogtt"] = ogtt_block(data, every.G[:, n_glucose + days :], h)
+        IG = every.IG[: -1 : int(CGM_STEP_MIN / h), n_glucose : n_glucose + days]
+        return (x, IG, _moving(blocks)), (x, IG, blocks, every.ok.all())
 
-    (dx, J_mother), (x0, blocks, ok) = _jacobian(mother, jnp.zeros(n_mother + meals, dtype))
+    (dx, dIG, J_days), (x0, IG0, blocks, ok) = _jacobian(simulated, jnp.zeros(len(acting) + meals, dtype))
 
     def fetus(v: Array) -> tuple[dict, tuple[dict[str, Block], Growth]]:
         latents = unpack(prior, data, jnp.concatenate([v, z[shared:]]))
-        moved = x0 + dx[:, :n_mother] @ (v - z[:shared])[columns]
+        moved = x0 + dx[:, : len(acting)] @ (v - z[:shared])[acting]
         exposure = jnp.concatenate([jnp.zeros(data.n_cells - n_glucose, dtype), moved])
         edges = recorded_edges(data.n_cells, dtype, 0) + latents.dating_shift_weeks
         start = starting_state(latents.fetus, edges[0], data.table)
@@ -111,23 +115,26 @@ def sweep(prior: Prior, data: WomanData, z: Array, mass: Array) -> Sweep:
     value = log_prior(z)
     gradient = -z
     H = jnp.eye(n, dtype=dtype)
-    for name, block in fetal.items():
+
+    def add(block: Block, J: tuple[Array, Array], columns: Array, n_meals: int = 0) -> None:
+        nonlocal value, gradient, H
         each, slopes, weights = _slopes(block)
         value = value + each
-        for J, slope, weight in zip(J_fetus[name], slopes, weights, strict=True):
-            gradient = gradient.at[:shared].add(J.T @ slope)
-            H = H.at[:shared, :shared].add(J.T @ (J * weight[:, None]))
-    for name, block in blocks.items():
-        each, slopes, weights = _slopes(block)
-        value = value + each
-        for J, slope, weight in zip(J_mother[name], slopes, weights, strict=True):
-            own = J[:, :n_mother]
+        for along, slope, weight in zip(J, slopes, weights, strict=True):
+            own = along[:, : len(columns)]
             gradient = gradient.at[columns].add(own.T @ slope)
             H = H.at[columns[:, None], columns[None]].add(own.T @ (own * weight[:, None]))
-            if name == "cgm":
-                gradient, H = _add_meals(
-                    gradient, H, columns, J.reshape(days, -1, n_mother + meals), slope, weight
-                )
+            if n_meals:
+                by_day = along.reshape(days, -1, len(columns) + n_meals)
+                gradient, H = _add_meals(gradient, H, columns, by_day, slope, weight)
+
+    for name, block in fetal.items():
+        add(block, J_fetus[name], jnp.arange(shared))
+    for name, block in blocks.items():
+        add(block, J_days[name], acting)
+    if days:
+        cgm, J_cgm = _sensor(prior, data, z, of_sensor, len(acting), IG0, dIG)
+        add(cgm, J_cgm, jnp.concatenate([acting, of_sensor]), meals)
     good = ok & jnp.isfinite(value) & jnp.isfinite(gradient).all() & jnp.isfinite(H).all()
     return Sweep(
         jnp.where(good, value, -jnp.inf),
@@ -135,6 +142,28 @@ def sweep(prior: Prior, data: WomanData, z: Array, mass: Array) -> Sweep:
         H.astype(float),
         mid_mass(growth).astype(float),
     )
+
+
+def _sensor(
+    prior: Prior, data: WomanData, z: Array, of_sensor: Array, n_acting: int, IG: Array, dIG: Array
+) -> tuple[Block, tuple[Array, Array]]:
+    """The sensor's block and its Jacobian, directions: acting latents, the sensor's own, meals.
+
+    IG : at the sensor's times, (time, day); dIG : along acting latents and meals, (time, day, direction).
+    """
+    own = len(of_sensor)
+
+    def seen(s: Array, IG: Array) -> tuple[tuple[Array, Array], Block]:
+        latents = unpack(prior, data, z.at[of_sensor].add(s))
+        block = cgm_block(data, latents, sensor_level(data, latents, IG, CGM_STEP_MIN))
+        return _moving({"cgm": block})["cgm"], block
+
+    _, along, block = jax.linearize(seen, jnp.zeros(own, z.dtype), IG, has_aux=True)
+    n_meals = dIG.shape[-1] - n_acting
+    none = jnp.zeros((*IG.shape, own), IG.dtype)
+    through = jnp.concatenate([dIG[..., :n_acting], none, dIG[..., n_acting:]], axis=-1)
+    itself = jnp.eye(n_acting + own + n_meals, dtype=z.dtype)[:, n_acting : n_acting + own]
+    return block, jax.vmap(along, in_axes=(0, -1), out_axes=-1)(itself, through)
 
 
 def _add_meals(

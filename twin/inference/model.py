@@ -29,8 +29,8 @@ from twin.observation.blocks import (
     spot_cv,
 )
 from twin.observation.residual import CGM_STEP_MIN
-from twin.physiology.coupled import Course, WeekPlan, course, recorded_edges
-from twin.physiology.events import DayEvents
+from twin.physiology.coupled import Course, WeekPlan, course, glucose_weeks, recorded_edges
+from twin.physiology.events import DayEvents, side_by_side
 from twin.physiology.fetus import (
     FIRST_WEEK,
     GLUCOSE_FROM_WEEK,
@@ -39,6 +39,7 @@ from twin.physiology.fetus import (
     masses_at,
     table_weight,
 )
+from twin.physiology.maternal import Trajectory
 from twin.physiology.parameters import MaternalParams
 from twin.physiology.pregnancy import TEST_WEEK, at_weeks
 from twin.physiology.simulate import COARSE_STEP_MIN, STEP_MIN, simulate_day
@@ -197,6 +198,33 @@ def _scan_block(data: WomanData, latents: Latents, growth: Growth) -> Block:
     loc = every[scans.quantity, jnp.arange(scans.week.shape[0])]
     value, sd, mask = (_lift(x, rank) for x in (scans.ln_value, scans.sd, scans.mask))
     return Block(ScanError(), value, jnp.zeros_like(value), mask, loc, jnp.broadcast_to(sd, loc.shape))
+
+
+def every_day(
+    data: WomanData, latents: Latents, mass: Array, h: float, *, adjoint: bool = False
+) -> Trajectory:
+    """Reference days, sensor days and tests as lanes of one simulation. A test is a day that begins with its drink: of
+    the same drink the day before nothing is left. mass : (week,), g."""
+    cgm, tests = data.cgm, data.ogtt
+    plan = plan_for(data, latents, 0)
+    weeks = jnp.asarray(glucose_weeks()[: mass.shape[0]], dtype=mass.dtype)
+    mass_28 = table_weight(data.table, jnp.asarray(TEST_WEEK)).astype(mass.dtype)
+    n_before = mass.shape[0] + cgm.week.shape[0]
+    weekly = at_weeks(
+        latents.maternal,
+        latents.pregnancy,
+        jnp.concatenate([weeks, cgm.week, tests.week]),
+        jnp.concatenate([mass, mass[cgm.glucose_week], mass[tests.glucose_week]]) / mass_28,
+        jnp.concatenate([plan.weight_kg, cgm.weight_kg, tests.weight_kg]),
+    )
+    usual = jnp.zeros((n_before, *latents.test_day.shape[1:]), mass.dtype)
+    weekly = params_of_test(weekly, latents._replace(test_day=jnp.concatenate([usual, latents.test_day])))
+    events = [plan.events]
+    if cgm.week.shape[0]:
+        events.append(sensor_events(data, latents, 0))
+    if tests.week.shape[0]:
+        events.append(drink_of_test(data, 0))
+    return simulate_day(weekly, side_by_side(events), h=h, adjoint=adjoint)
 
 
 def glucose_blocks(data: WomanData, latents: Latents, days: Array, mass: Array, h: float) -> dict[str, Block]:

@@ -20,26 +20,19 @@ from twin.encode import WomanData
 from twin.inference.model import (
     Predictions,
     cgm_block,
-    drink_of_test,
     fetal_blocks,
     in_precision,
     mid_mass,
     ogtt_block,
-    params_of_test,
-    plan_for,
-    sensor_events,
     sensor_level,
     spot_block,
     total,
 )
 from twin.inference.priors import Latents, Prior, unpack
 from twin.observation.blocks import Block
-from twin.physiology.coupled import Course, glucose_weeks, power_mean, recorded_edges
-from twin.physiology.events import side_by_side
-from twin.physiology.fetus import Growth, grow, starting_state, table_weight
-from twin.physiology.maternal import Trajectory
-from twin.physiology.pregnancy import TEST_WEEK, at_weeks
-from twin.physiology.simulate import COARSE_STEP_MIN, simulate_day
+from twin.physiology.coupled import Course, power_mean, recorded_edges
+from twin.physiology.fetus import Growth, grow, starting_state
+from twin.physiology.simulate import COARSE_STEP_MIN
 
 
 class Known(NamedTuple):
@@ -72,31 +65,6 @@ def _mass_without_glucose(data: WomanData, latents: Latents) -> Array:
     return mid_mass(_growth(data, latents, jnp.zeros_like(data.reference_exposure)))
 
 
-def _every_day(data: WomanData, latents: Latents, mass: Array, h: float) -> Trajectory:
-    """Reference days, sensor days and tests as lanes of one simulation. A test is a day that begins with its drink: of
-    the same drink the day before nothing is left. mass : (week,), g."""
-    cgm, tests = data.cgm, data.ogtt
-    plan = plan_for(data, latents, 0)
-    weeks = jnp.asarray(glucose_weeks()[: mass.shape[0]], dtype=mass.dtype)
-    mass_28 = table_weight(data.table, jnp.asarray(TEST_WEEK)).astype(mass.dtype)
-    n_before = mass.shape[0] + cgm.week.shape[0]
-    weekly = at_weeks(
-        latents.maternal,
-        latents.pregnancy,
-        jnp.concatenate([weeks, cgm.week, tests.week]),
-        jnp.concatenate([mass, mass[cgm.glucose_week], mass[tests.glucose_week]]) / mass_28,
-        jnp.concatenate([plan.weight_kg, cgm.weight_kg, tests.weight_kg]),
-    )
-    usual = jnp.zeros((n_before, *latents.test_day.shape[1:]), mass.dtype)
-    weekly = params_of_test(weekly, latents._replace(test_day=jnp.concatenate([usual, latents.test_day])))
-    events = [plan.events]
-    if cgm.week.shape[0]:
-        events.append(sensor_events(data, latents, 0))
-    if tests.week.shape[0]:
-        events.append(drink_of_test(data, 0))
-    return simulate_day(weekly, side_by_side(events), h=h, adjoint=True)
-
-
 @dataclass(frozen=True)
 class NearJoint:
     """Nearly `log_joint`, of one woman at one point z (latent,), in single precision with sums in double."""
@@ -109,7 +77,7 @@ class NearJoint:
         data = in_precision(known.data, z.dtype)
         latents = unpack(self.prior, data, z)
         mass = _mass_without_glucose(data, latents) * known.mass_ratio.astype(z.dtype)
-        every = _every_day(data, latents, mass, h)
+        every = every_day(data, latents, mass, h, adjoint=True)
         n_weeks, n_sensor = mass.shape[0], data.cgm.week.shape[0]
         days = every.G[:, :n_weeks]
         exposure = jnp.log(power_mean(days) / data.reference_exposure)

@@ -91,11 +91,13 @@ class Prior:
             + [f"meal{m}_day{d}" for m in range(meals) for d in range(days)]
         )
 
-    def of_the_mother(self, data: WomanData) -> np.ndarray:
-        """Indices of the shared latents that move her glucose."""
+    def of_the_mother(self, data: WomanData) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of the shared latents that move her glucose, and of those that only move what a sensor shows."""
         names = self.names(data)[: self.n_shared(data)]
-        fetal = (*OF_THE_FETUS, "shape_", "xi_")
-        return np.array([i for i, name in enumerate(names) if not name.startswith(fetal)])
+        fetal, sensor = (*OF_THE_FETUS, "shape_", "xi_"), ("profile_", "sensor_", "cgm_cv")
+        mothers = [i for i, name in enumerate(names) if not name.startswith(fetal)]
+        acting = np.array([i for i in mothers if not names[i].startswith(sensor)])
+        return acting, np.setdiff1d(mothers, acting)
 
     def center_shifts(self, key: Array, n: int, size: int) -> Array:
         """Draws of the prior's own centers, (draw, size), in units of z; zero for latents without doubt."""

@@ -22,7 +22,7 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
 from twin.inference.arviz_gate import bfmi, rhat_and_ess
-from twin.programs import stored
+from twin.programs import COMPILED_FAST, stored
 
 RHAT_LIMIT = 1.01
 ESS_LIMIT = 400.0
@@ -32,8 +32,6 @@ MAX_TREE_DEPTH = 8
 BLOCK = 25  # transitions in one call
 HALVES = 2
 Progress = Callable[[int, int], None]  # transitions done, of how many
-#: half the time of compiling a gradient for the same speed of it (docs/decisions/nuts_on_a_nearby_density.md)
-_LIGHT = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
 
 
 @runtime_checkable
@@ -104,7 +102,7 @@ def _begin(init: Callable, warmup: int, data: Any, place: Place, u: Array, key: 
     )
 
 
-@stored("density", "warmup", options=_LIGHT)
+@stored("density", "warmup", options=COMPILED_FAST)
 def advance(
     density: LogDensity, warmup: int, data: Any, place: Place, state: Any
 ) -> tuple[Any, dict[str, Array]]:
