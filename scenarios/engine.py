@@ -181,30 +181,32 @@ def run_record(
     return replace(result, profile=None if hidden else day_profile(_keys(seed)[2], posterior))
 
 
-def what_if(
+@dataclass(frozen=True)
+class OpenTwin:
+    """A stored posterior beside the record it is of, ready for `what_if`."""
+
+    posterior: Posterior
+    known: _Known
+    settings: SiteSettings
+
+
+def open_twin(
     stored: Posterior,
     record: PatientRecord,
-    scenarios: Sequence[str | ScenarioPlan],
     *,
     as_of: str | None = None,
-    birth_day: str | None = None,
     settings: SiteSettings | None = None,
-    draws: int = 500,
-    seed: int = 0,
-) -> Result:
-    """Other scenarios of a stored posterior: forecast and risk without a fit (`profile` is None).
+) -> OpenTwin:
+    """The posterior and its record, checked against each other. record, as_of, settings : those of its run.
 
-    record, as_of, settings, seed : those of the run that made the posterior; draws and noise are then those of its
-    forecast, and a scenario of that run has the same bits again. scenarios : names, or plans of the caller's own.
     Raises : UnusableInput "other-patient", "other-day" or "other-standard" where the posterior is not of this record,
-    moment and growth standard; "birth-day-needs-a-fit" where the birth day would date the pregnancy.
+    moment and growth standard.
     """
     settings = settings or SiteSettings()
     known = _known(record, as_of, settings)
-    day = known.day
     for code, have, want in (
         ("other-patient", stored.patient, record.pseudonym),
-        ("other-day", stored.as_of_day, day),
+        ("other-day", stored.as_of_day, known.day),
         ("other-standard", stored.standard, settings.growth_standard),
     ):
         if have != want:
@@ -213,18 +215,36 @@ def what_if(
                 f"the stored posterior has {code.removeprefix('other-')} {have}, the question {want}; expected the "
                 "same. Nothing was forecast. Update the posterior or calibrate her again.",
             )
+    return OpenTwin(stored, known, settings)
+
+
+def what_if(
+    twin: OpenTwin,
+    scenarios: Sequence[str | ScenarioPlan],
+    *,
+    birth_day: str | None = None,
+    draws: int = 500,
+    seed: int = 0,
+) -> Result:
+    """Other scenarios of a stored posterior: forecast and risk without a fit (`profile` is None).
+
+    scenarios : names, or plans of the caller's own. With the seed of the run that made the posterior, draws and noise
+    are those of its forecast, and a scenario of that run has the same bits again.
+    Raises : UnusableInput "birth-day-needs-a-fit" where the birth day would date the pregnancy.
+    """
+    known, day = twin.known, twin.known.day
     if known.scope.status == "refused" or day is None:
-        return _refused(known, settings, seed)
+        return _refused(known, twin.settings, seed)
     given = _given_birth_day(birth_day, known.record, day)
     dates = [] if given is None or known.record.facts.dating_method not in UNDATED else [given / 7.0]
-    if stored.data.birth_week.tolist() != dates:
+    if twin.posterior.data.birth_week.tolist() != dates:
         raise UnusableInput(
             "birth-day-needs-a-fit",
             "nothing but biometry dates this pregnancy, so a given birth day informs its age, and the stored posterior "
             "does not have this one. Nothing was forecast. Calibrate her with the birth day.",
         )
     plans = [plan_of(s, known.record, day, given) if isinstance(s, str) else s for s in scenarios]
-    return _outlook(known, stored, plans, settings, draws, seed, lambda _: None)
+    return _outlook(known, twin.posterior, plans, twin.settings, draws, seed, lambda _: None)
 
 
 def _outlook(
@@ -314,9 +334,11 @@ def with_settings(
 __all__ = [
     "DEFAULT_SCENARIOS",
     "ERROR_FILE",
+    "OpenTwin",
     "Result",
     "__version__",
     "as_of_time",
+    "open_twin",
     "run_record",
     "screen",
     "what_if",

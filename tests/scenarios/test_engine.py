@@ -13,6 +13,7 @@ from scenarios.engine import (
     _given_birth_day,
     _known,
     as_of_time,
+    open_twin,
     run_record,
     what_if,
     with_settings,
@@ -79,7 +80,8 @@ def read_back(result, tmp_path_factory):
 
 def test_what_if_of_a_stored_posterior_is_the_run(one_record, result, read_back):
     """The run's own scenarios again: the same bits, risk and forecast."""
-    got = what_if(read_back, one_record, DEFAULT_SCENARIOS, as_of=AS_OF, draws=FORECAST_DRAWS, seed=3)
+    opened = open_twin(read_back, one_record, as_of=AS_OF)
+    got = what_if(opened, DEFAULT_SCENARIOS, draws=FORECAST_DRAWS, seed=3)
     validate_risk(got.risk)
     for key in ("scenarios", "calibration", "data", "scope", "provenance", "as_of"):
         assert got.risk[key] == result.risk[key], key
@@ -95,7 +97,8 @@ def test_what_if_in_another_order_and_of_another_plan(one_record, result):
     eats = dataclasses.replace(now.pattern, meals=tuple((t, 4.0 / 3.0 * g) for t, g in now.pattern.meals))
     more = dataclasses.replace(now, name="more", pattern=eats)
     asked = (more, "untreated", "as_now")
-    got = what_if(result.posterior, one_record, asked, as_of=AS_OF, draws=FORECAST_DRAWS, seed=3)
+    opened = open_twin(result.posterior, one_record, as_of=AS_OF)
+    got = what_if(opened, asked, draws=FORECAST_DRAWS, seed=3)
     assert [s["name"] for s in got.risk["scenarios"]] == ["more", "untreated", "as_now"]
     before = {s["name"]: s for s in result.risk["scenarios"]}
     for s in got.risk["scenarios"][1:]:
@@ -117,15 +120,16 @@ def test_what_if_refuses_a_posterior_of_something_else(one_record, result, chang
     stored = dataclasses.replace(result.posterior, patient=change.pop("patient", result.posterior.patient))
     asked = {"record": one_record, "as_of": AS_OF} | change
     with pytest.raises(UnusableInput, match="Nothing was forecast") as why:
-        what_if(stored, scenarios=("as_now",), **asked)
+        open_twin(stored, **asked)
     assert why.value.code == code
 
 
 def test_a_birth_day_that_dates_the_pregnancy_needs_a_fit(result):
     undated = make_record(dating_method="biometry")
     stored = dataclasses.replace(result.posterior, as_of_day=_known(undated, AS_OF, SiteSettings()).day)
+    opened = open_twin(stored, undated, as_of=AS_OF)
     with pytest.raises(UnusableInput, match="birth day") as why:
-        what_if(stored, undated, ("as_now",), as_of=AS_OF, birth_day="39+0")
+        what_if(opened, ("as_now",), birth_day="39+0")
     assert why.value.code == "birth-day-needs-a-fit"
 
 

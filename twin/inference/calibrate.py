@@ -292,7 +292,8 @@ def save_posterior(posterior: Posterior, path: Path) -> None:
     )
     observed: dict[str, tuple] = {}
     predicted: dict[str, tuple] = {}
-    drawn = replicate(jax.random.key(int(posterior.id[:7], 16)), model.loc, model.scale)
+    key = jax.random.key_data(jax.random.key(int(posterior.id[:7], 16)))
+    drawn = replicate(key, model.loc, model.scale)
     for name, block in readings(posterior.data).items():
         keep = np.asarray(block.mask) > 0
         unit = np.exp if block.error.on_ln else np.asarray

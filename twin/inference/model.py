@@ -337,10 +337,10 @@ def readings(data: WomanData) -> dict[str, Reading]:
     }
 
 
-@jax.jit
-def replicate(key: Array, loc: dict[str, Array], scale: dict[str, Array]) -> dict[str, Array]:
-    """Readings drawn at locations and scales of `evaluate`, by kind, (reading, draw)."""
-    drawn = {}
+@stored()
+def replicate(key_data: Array, loc: dict[str, Array], scale: dict[str, Array]) -> dict[str, Array]:
+    """Readings drawn at locations and scales of `evaluate`, by kind, (reading, draw). key_data : of a random key."""
+    key, drawn = jax.random.wrap_key_data(key_data), {}
     for i, name in enumerate(sorted(set(loc) & set(ERRORS))):
         drawn[name] = ERRORS[name].distribution(loc[name], scale[name]).sample(jax.random.fold_in(key, i))
     return drawn

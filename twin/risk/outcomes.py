@@ -12,10 +12,12 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from scipy.special import ndtr, ndtri
 
 from twin.forecast import BIRTH_RESIDUAL_SD
-from twin.growth_standards import birthweight_from_z
+from twin.growth_standards import BIRTHWEIGHT_STANDARDS, birthweight_from_z
+from twin.programs import stored
 
 Z_90, Z_10 = 1.2815515655446004, -1.2815515655446004
 SEX_CODE = {"female": 0, "male": 1}
@@ -58,12 +60,28 @@ def birth_weight_quantiles(weight_g: np.ndarray, q: Sequence[float]) -> np.ndarr
     return np.exp(at)
 
 
-@functools.lru_cache(maxsize=128)
+@stored("references")
+def _limits(days: Array, references: tuple[str, ...]) -> Array:
+    """Birth weight at Z_90 and Z_10, g, (reference, z, sex, day)."""
+    z = jnp.asarray([Z_90, Z_10])[:, None, None]
+    sex = jnp.asarray(list(SEX_CODE.values()))[None, :, None]
+    each = jnp.broadcast_arrays(z, days[None, None], sex)
+    return jnp.stack([birthweight_from_z(*each, standard=r) for r in references])
+
+
+@functools.cache
 def _limits_g(z: float, reference: str, sex: str) -> np.ndarray:
     """Birth weight at z by day from _FIRST to _LAST, g; NaN outside the reference's days."""
-    days = jnp.arange(_FIRST, _LAST + 1, dtype=float)
-    code = jnp.full(days.shape, SEX_CODE[sex])
-    return np.asarray(birthweight_from_z(jnp.full(days.shape, z), days, code, standard=reference))
+    together = reference in BIRTHWEIGHT_STANDARDS
+    return _all_limits(BIRTHWEIGHT_STANDARDS if together else (reference,))[reference][
+        (Z_90, Z_10).index(z), list(SEX_CODE).index(sex)
+    ]
+
+
+@functools.cache
+def _all_limits(references: tuple[str, ...]) -> dict[str, np.ndarray]:
+    days = np.arange(_FIRST, _LAST + 1, dtype=float)
+    return dict(zip(references, np.asarray(_limits(days, references)), strict=True))
 
 
 def chart_limit_g(

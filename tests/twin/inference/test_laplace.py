@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import kstest, norm
@@ -11,6 +12,7 @@ from twin.inference import calibrate as calibrate_module
 from twin.inference import laplace
 from twin.inference.calibrate import calibrate, calibrate_many
 from twin.inference.linearise import stack_women, standard_mass, sweep_many
+from twin.inference.model import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +213,18 @@ def test_same_key_same_bits(one_record, one_posterior):
     assert again.id == one_posterior.id
     np.testing.assert_array_equal(again.z, one_posterior.z)
     np.testing.assert_array_equal(again.weights, one_posterior.weights)
+
+
+def test_what_weighed_the_draws_is_kept_as_their_evaluation(monkeypatch, one_record):
+    """Two rounds, resampled: each draw's own densities, as the model gives them again; single precision apart."""
+    monkeypatch.setattr(laplace, "K_LIMIT", -np.inf)
+    monkeypatch.setattr(laplace, "MAX_ROUNDS", 2)
+    got = calibrate(jax.random.key(5), one_record, as_of_day=AS_OF_DAY, standard=STANDARD)
+    assert got.calibration.fallback == "adapted" and "evaluation" in vars(got)
+    again = evaluate(got.prior, got.data, jnp.asarray(got.z, dtype=jnp.float32))
+    kept = jax.tree.leaves(got.evaluation)
+    for a, b in zip(kept, jax.tree.leaves(again), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.slow
