@@ -120,7 +120,13 @@ def days(params, meal_min, meal_mg, step_min, G, IG):
 
 @njit(fastmath=True, error_model="numpy")
 def _odeint_slope(y, t, c):
-    return np.array(_slope((y[0], y[1], y[2], y[3], y[4], y[5], y[6], y[7]), c))
+    out = np.empty(8)
+    k = _slope(
+        (y[0], y[1], y[2], y[3], y[4], y[5], y[6], y[7]),
+        (c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10], c[11], c[12]),
+    )
+    out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7] = k
+    return out
 
 
 def lsoda_day(row, meal_min, meal_mg, every_min, rtol=1e-6, atol=1e-6):
@@ -139,7 +145,7 @@ def lsoda_day(row, meal_min, meal_mg, every_min, rtol=1e-6, atol=1e-6):
             y[0] += meal_mg[k - 1]
         inside = edges[(edges >= start) & (edges < end)]
         times = np.unique(np.concatenate([[start], inside, [end]]))
-        found = odeint(_odeint_slope, y, times, args=(c,), rtol=rtol, atol=atol)
+        found = odeint(_odeint_slope, y, times, args=(np.array(c),), rtol=rtol, atol=atol)
         out.append(found[np.isin(times, inside)][:, [3, 7]])
         y = found[-1].copy()
     return np.concatenate([*out, [[y[3], y[7]]]]).T
