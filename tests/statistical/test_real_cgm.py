@@ -258,7 +258,9 @@ def test_the_prior_of_adults():
     """The packaged prior's latents, and a median fasting glucose of people who are not pregnant, 95 mg/dL
     [A-DM-N-Gb]."""
     adults, packaged = load_prior(str(twin_forecast.PRIOR)), load_prior()
-    assert [(x.name, x.transform) for x in adults.latents] == [(x.name, x.transform) for x in packaged.latents]
+    assert [(x.name, x.transform) for x in adults.latents] == [
+        (x.name, x.transform) for x in packaged.latents
+    ]
     own = {x.name: x.center for x in adults.latents}
     names = ("S_I", "B", "R0", "E_G0", "VG", "U_fp", "n", "G_s")
     p = MaternalParams.reference(**{name: own[name] for name in names})

@@ -23,7 +23,7 @@ from twin.inference.laplace import normalised, resample
 from twin.inference.model import CGM_FLOOR_MG_DL
 from twin.inference.priors import PROFILE_SD, Latents, day_pattern, meal_amounts
 from twin.inference.psis import effective_sample_size
-from twin.observation.residual import CGM_STEP_MIN, correlation, given_days_before, residuals
+from twin.observation.residual import CGM_STEP_MIN, correlation, given_days_before, memory_of, residuals
 from twin.physiology.coupled import DAY_START_MIN
 from twin.physiology.events import DayEvents
 from twin.physiology.fetus import GrowthTable, table_weight
@@ -112,16 +112,17 @@ def _carried(
 
     innovation : (day, time, draw), of the same unit; every : (day, time), readings; gain : `residual.gains`; before :
     (day,), days before the one forecast. The fit takes the SD from how a reading follows those before it. Over a day
-    the residual is as large as it was on those days, which says more where its memory is not the model's.
+    the residual is as large as it was on those days; its memory is the one with which both are true.
     """
     mask = every & ((before >= 1) & (before <= DAYS_BACK))[:, None]  # the day itself is not its own past
     if not mask.any():
         same_day = CGM_STEP_MIN * np.subtract.outer(np.arange(TIMES), np.arange(TIMES))
         return np.zeros((TIMES, innovation.shape[2])), correlation(same_day)
     residual = residuals(innovation, every, gain)
-    mean, R = given_days_before(residual, mask, before)
     n = VALUES_A_DAY * mask.any(axis=1).sum()
-    return mean, R * (PRIOR_VALUES + n * np.mean(residual[mask] ** 2)) / (PRIOR_VALUES + n)
+    variance = (PRIOR_VALUES + n * np.mean(residual[mask] ** 2)) / (PRIOR_VALUES + n)
+    mean, R = given_days_before(residual, mask, before, memory_of(float(variance)))
+    return mean, variance * R
 
 
 def _innovations(posterior: Posterior, chosen: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
+import scipy.optimize
 from jaxtyping import Array
 
 CGM_STEP_MIN = 15.0
@@ -23,6 +24,7 @@ DAY_SHARE = 0.30
 DRIVEN_MIN, DRIVING_MIN = 12.0, 56.0
 DAY_MEMORY_DAYS = 6.0  # of the level of the day, from one day to the next
 DAY_MIN = 1440.0
+DRIVEN_RANGE_MIN = (2.0, 50.0)  # of t_a, as data sets differ
 
 
 _State = tuple[Array, Array, Array]
@@ -44,9 +46,11 @@ def dynamics(step_min: float = CGM_STEP_MIN) -> tuple[np.ndarray, np.ndarray, np
     return A, stationary - A @ stationary @ A.T, stationary
 
 
-def correlation(lag_min: np.ndarray, days_apart: np.ndarray | float = 0.0) -> np.ndarray:
+def correlation(
+    lag_min: np.ndarray, days_apart: np.ndarray | float = 0.0, driven_min: float = DRIVEN_MIN
+) -> np.ndarray:
     """Correlation of the residual over a lag, of readings of one day or of days so many apart."""
-    lag, ta, tb = np.abs(lag_min), DRIVEN_MIN, DRIVING_MIN
+    lag, ta, tb = np.abs(lag_min), driven_min, DRIVING_MIN
     moving = (tb * np.exp(-lag / tb) - ta * np.exp(-lag / ta)) / (tb - ta)
     level = np.exp(-np.abs(days_apart) / DAY_MEMORY_DAYS)
     return np.asarray(DAY_SHARE * level + (1.0 - DAY_SHARE) * moving)
@@ -117,10 +121,28 @@ def residuals(innovation: np.ndarray, mask: np.ndarray, gain: np.ndarray) -> np.
     return out
 
 
+def surprise(driven_min: float = DRIVEN_MIN) -> float:
+    """Variance of a reading given those of the hours before it, of a residual of unit variance."""
+    at = CGM_STEP_MIN * np.arange(13)
+    C = correlation(np.subtract.outer(at, at), 0.0, driven_min)
+    return float(C[0, 0] - C[0, 1:] @ np.linalg.solve(C[1:, 1:], C[1:, 0]))
+
+
+def memory_of(variance: float) -> float:
+    """t_a, min, of a residual of this variance that surprises from reading to reading as the model's of variance 1."""
+    rough, smooth = DRIVEN_RANGE_MIN
+    wanted = surprise() / variance
+    if surprise(rough) <= wanted:
+        return rough
+    if surprise(smooth) >= wanted:
+        return smooth
+    return float(scipy.optimize.brentq(lambda t: surprise(t) - wanted, rough, smooth, xtol=0.01))
+
+
 def given_days_before(
-    residual: np.ndarray, mask: np.ndarray, days_before: np.ndarray
+    residual: np.ndarray, mask: np.ndarray, days_before: np.ndarray, driven_min: float = DRIVEN_MIN
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (time, draw) and covariance (time, time) of a day's residual given those of earlier days.
+    """Mean (time, draw) and correlation (time, time) of a day's residual given those of earlier days.
 
     residual : (day, time, draw); mask : (day, time); days_before : (day,), how long before, 1 for the eve.
     """
@@ -129,7 +151,7 @@ def given_days_before(
     at = CGM_STEP_MIN * np.concatenate([time, np.arange(n_time)])
     back = np.concatenate([days_before[day], np.zeros(n_time)])
     apart = np.subtract.outer(back, back)
-    C = correlation(np.subtract.outer(at, at) - DAY_MIN * apart, apart)
+    C = correlation(np.subtract.outer(at, at) - DAY_MIN * apart, apart, driven_min)
     seen, ahead = slice(len(day)), slice(len(day), None)
     weight = scipy.linalg.solve(C[seen, seen], C[seen, ahead], assume_a="pos").T
     return weight @ residual[day, time], C[ahead, ahead] - weight @ C[seen, ahead]

@@ -86,8 +86,7 @@ def test_the_days_before_carry_on():
     _, narrow = carried(0.5 * noise.T)
     _, wide = carried(1.5 * noise.T)
     ratio = np.diag(wide) / np.diag(narrow)
-    np.testing.assert_allclose(ratio, ratio[0])
-    assert 3.0 < ratio[0] < 9.0
+    assert 3.0 < ratio[-1] < 9.0 and (ratio[:4] < ratio[-1]).all()  # readings soon after differ less in size
     mean, alone = carried(np.zeros((0, TIMES)))
     assert not mean.any()
     np.testing.assert_allclose(alone, R)
