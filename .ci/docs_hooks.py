@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import importlib
 import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # pages quote the figures of the checks, too
 _MARK = re.compile(r"\{\{ (value|table) ([\w.:-]+) \}\}")
 _MATH = re.compile(
     r'<(span|div) class="arithmatex">(?:\\\((?P<inline>.*?)\\\)|\\\[(?P<block>.*?)\\\])</\1>', re.DOTALL
