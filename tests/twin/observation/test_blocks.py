@@ -172,7 +172,7 @@ def test_a_day_given_those_before_is_the_conditional_gaussian():
 
 def test_the_memory_of_a_residual_larger_than_its_surprises():
     """Surprise is the filter's last variance; the memory found surprises as the model's does; within its range."""
-    gain, spread = residual.gains(np.ones((1, 13), bool))
+    _, spread = residual.gains(np.ones((1, 13), bool))
     assert residual.surprise() == pytest.approx(spread[0, -1] ** 2, rel=1e-9)
     assert residual.memory_of(1.0) == pytest.approx(residual.DRIVEN_MIN, abs=0.02)
     for variance in (0.6, 1.5, 2.5):
