@@ -19,7 +19,6 @@ from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # pages quote the figures of the checks, too
 _MARK = re.compile(r"\{\{ (value|table) ([\w.:-]+) \}\}")
 _MATH = re.compile(
     r'<(span|div) class="arithmatex">(?:\\\((?P<inline>.*?)\\\)|\\\[(?P<block>.*?)\\\])</\1>', re.DOTALL
@@ -51,6 +50,8 @@ def on_page_content(content: str, page: Any, **_: Any) -> str:
 
 def _lookup(name: str) -> Any:
     module, _, attribute = name.rpartition(".")
+    if str(ROOT) not in sys.path:  # pages quote the figures of the checks, too; the path of loading is not that of building
+        sys.path.append(str(ROOT))
     return getattr(importlib.import_module(module), attribute)
 
 
