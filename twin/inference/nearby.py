@@ -20,6 +20,7 @@ from twin.encode import WomanData
 from twin.inference.model import (
     Predictions,
     cgm_block,
+    every_day,
     fetal_blocks,
     in_precision,
     mid_mass,

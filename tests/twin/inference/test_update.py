@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.one_woman import AS_OF_DAY, LMP, STANDARD, make_record
+from tests.one_woman import AS_OF_DAY, LMP, POSTERIOR_DRAWS, STANDARD, make_record
 from twin.encode import encode
 from twin.errors import UnusableInput
 from twin.fhir import known_at
@@ -15,12 +15,13 @@ from twin.inference.calibrate import calibrate
 from twin.inference.update import carried, update
 
 EARLIER = 215.0  # before her third scan and her last week of finger pricks; the same shapes
+DRAWS = 3000
 
 
 @pytest.fixture(scope="module")
 def earlier(one_record):
     record = known_at(one_record, LMP + timedelta(days=int(EARLIER)))
-    return calibrate(jax.random.key(31), record, as_of_day=EARLIER, standard=STANDARD)
+    return calibrate(jax.random.key(31), record, as_of_day=EARLIER, standard=STANDARD, draws=DRAWS)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_update_is_the_fit_of_all_data(earlier, updated, one_posterior):
         return np.abs((m1 - m2) / np.sqrt(s1**2 / n1 + s2**2 / n2)).max()
 
     assert apart(updated, one_posterior) < 5.0
-    assert apart(earlier, one_posterior) > 5.0
+    assert apart(updated, earlier) > 5.0
     ratio = moments(updated)[1] / moments(one_posterior)[1]
     assert ratio.min() > 0.75 and ratio.max() < 1.33
 
@@ -71,8 +72,9 @@ def test_without_anything_new_the_draws_stand(one_posterior, one_record):
 
 
 def test_without_a_start_it_is_a_fit_and_says_so(earlier, one_record, one_posterior):
-    got = update(jax.random.key(5), replace(earlier, shape=None), one_record, as_of_day=AS_OF_DAY)
-    np.testing.assert_array_equal(got.z, one_posterior.z)
+    few = replace(earlier, shape=None, z=earlier.z[:, :POSTERIOR_DRAWS])
+    got = update(jax.random.key(5), few, one_record, as_of_day=AS_OF_DAY)
+    np.testing.assert_allclose(got.z, one_posterior.z, atol=1e-3)  # weighed by another program
     assert got.calibration.fallback == (one_posterior.calibration.fallback or "refit")
 
 
