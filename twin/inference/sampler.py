@@ -28,7 +28,8 @@ RHAT_LIMIT = 1.01
 ESS_LIMIT = 400.0
 BFMI_LIMIT = 0.3  # below it momenta hardly move the energy [Betancourt 2016, arXiv:1604.00695]
 TARGET_ACCEPT = 0.8
-MAX_TREE_DEPTH = 8
+#: in warm-up and after it. A trajectory of 7 steps is most of half a turn here, enough to adapt by and half the cost
+MAX_TREE_DEPTH = (3, 8)
 BLOCK = 25  # transitions in one call
 HALVES = 2
 Progress = Callable[[int, int], None]  # transitions done, of how many

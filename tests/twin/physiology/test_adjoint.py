@@ -14,13 +14,12 @@ from twin.physiology.simulate import simulate_day
 DAY = DayEvents.of(
     meals=((30.0, 45.0), (61.0, 20.0)),
     doses=((20.0, 4.0, "rapid"),),
-    tablets=((10.0, 500.0),),
     rank=1,
 )
 
 
 def test_a_day_has_the_same_gradient_both_ways():
-    """Three lanes with meals, insulin and a tablet; parameters and amounts moved: same value and gradient in double."""
+    """Three lanes with meals and insulin; parameters and amounts moved: same value and gradient in double."""
 
     def parts(x):
         base = MaternalParams.reference()
@@ -58,7 +57,7 @@ def test_linear_recurrence_in_closed_form():
 
 
 def test_days_side_by_side_are_the_days():
-    """A day with three kinds of event beside one with a single meal: each as when alone."""
+    """A day of meals and insulin beside one with a single meal: each as when alone."""
     meal = DayEvents.of(meals=((0.0, 75.0),), rank=1)
     both = side_by_side([DAY, meal])
     p = jax.tree.map(lambda v: jnp.full((1,), v), MaternalParams.reference())
