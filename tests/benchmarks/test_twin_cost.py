@@ -6,8 +6,9 @@ from functools import partial
 
 from tests.benchmarks.apart import apart
 
+DATA = [f"{n} sensor days" for n in (3, 7, 14)]
+DATA += ["finger pricks", "finger pricks, 1 scan", "finger pricks, 4 scans"]
 TABLE = "One woman: record to posterior to forecast"
-DATA = "Cost against data"
 
 
 def test_ensemble(store, size, folder):
@@ -66,31 +67,17 @@ def test_finger_prick_woman_alone(store, size, folder):
 def test_finger_prick_women_in_a_batch(store, size, folder):
     options = {"what": "batch", "design": "finger pricks", "women": size.batch}
     case = f"finger pricks, each of {size.batch}"
-    store(TABLE, partial(one_row, folder, case, cache="pricks batch", bars=BARS, **options))
+    store(TABLE, partial(one_row, folder, case, cache="batch", bars=BARS, **options))
 
 
 def test_days_and_scans(store, size, folder):
-    """Each of a small batch. 14 sensor days are of the programs compiled above where that test was run."""
-
     def work():
-        rows = []
-        for design in (
-            "3 sensor days",
-            "7 sensor days",
-            "14 sensor days",
-            "finger pricks",
-            "finger pricks, 1 scan",
-            "finger pricks, 4 scans",
-        ):
-            cache = {"14 sensor days": "batch", "finger pricks": "pricks batch"}.get(design, design)
-            options = {"what": "batch", "design": design, "women": size.few, "repeats": size.repeats}
-            rows += one_row(folder, design, cache=cache, **options)["rows"]
-        for row in rows:
-            for name in [n for n in row if n.startswith("first_")]:
-                del row[name]  # whether it compiled depends on the tests before
-        return {"rows": rows}
+        options = {"designs": DATA, "women": size.few, "repeats": size.repeats}
+        return {
+            "rows": apart("twin_cost", cache=folder / "batch", what="data", folder=str(folder), **options)
+        }
 
-    store(DATA, work)
+    store("Cost against data", work)
 
 
 def test_number_of_women(store, size, folder):
@@ -100,7 +87,7 @@ def test_number_of_women(store, size, folder):
         return {
             "rows": apart(
                 "twin_cost",
-                cache=folder / "pricks batch",
+                cache=folder / "batch",
                 what="numbers",
                 folder=str(folder),
                 design="finger pricks",

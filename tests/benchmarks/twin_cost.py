@@ -87,7 +87,8 @@ def costs(fit: Timed, ahead: Timed, women: int) -> dict[str, float]:
 
 def measure(*, what: str, **options: Any) -> Any:
     start_engine()
-    return {"alone": alone, "batch": batch, "numbers": numbers, "draws": draws}[what](**options)
+    cases = {"alone": alone, "batch": batch, "data": against_data, "numbers": numbers, "draws": draws}
+    return cases[what](**options)
 
 
 def alone(*, folder: str, design: str, women: int) -> dict[str, Any]:
@@ -116,8 +117,8 @@ def alone(*, folder: str, design: str, women: int) -> dict[str, Any]:
     }
 
 
-def batch(*, folder: str, design: str, women: int, repeats: int = 1) -> dict[str, Any]:
-    """Of each woman of a batch: the first call, then the median of `repeats`."""
+def batch(*, folder: str, design: str, women: int) -> dict[str, Any]:
+    """Of each woman of a batch: the first call, then the second."""
     prior, subjects = load_prior(), load(folder, design)[:women]
     keys = [key_of(i) for i in range(len(subjects))]
 
@@ -130,15 +131,32 @@ def batch(*, folder: str, design: str, women: int, repeats: int = 1) -> dict[str
     first, _ = once()
     peak = peak_gib()
     forget_peak()
-    again = [once() for _ in range(repeats)]
+    again, posteriors = once()
     return {
         "women": len(subjects),
-        **{name: float(np.median([f[name] for f, _ in again])) for name in first},
+        **again,
         **_first({name: value * len(subjects) for name, value in first.items()}),
-        **about(again[0][1]),
+        **about(posteriors),
         "peak_first_gib": peak,
         "peak_gib": peak_gib(),
     }
+
+
+def against_data(*, folder: str, designs: list[str], women: int, repeats: int) -> list[dict[str, Any]]:
+    """Calibration of each woman of a small batch, with more and less data; medians of calls that compile nothing."""
+    prior, rows = load_prior(), []
+    keys = [key_of(i) for i in range(women)]
+    for design in designs:
+        subjects = load(folder, design)[:women]
+        calibrated(subjects, keys, prior)
+        forget_peak()
+        found = [timed(lambda: calibrated(subjects, keys, prior)) for _ in range(repeats)]  # noqa: B023
+        core = float(np.median([t.core_s for t in found]))
+        size = about(found[0].result)
+        rows.append(
+            {"case": design, "women": women, "calibrate_core_s": core / women, **size, "peak_gib": peak_gib()}
+        )
+    return rows
 
 
 def numbers(*, folder: str, design: str, counts: list[int], repeats: int) -> list[dict[str, Any]]:
