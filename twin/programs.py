@@ -59,7 +59,9 @@ def _build() -> str:
 class Program:
     """A jitted function whose compiled form outlives the process."""
 
-    def __init__(self, function: Callable, static_argnames: tuple[str, ...], options: dict[str, Any]):
+    def __init__(
+        self, function: Callable, static_argnames: tuple[str, ...], options: dict[str, Any] | None = None
+    ):
         functools.update_wrapper(self, function)
         self.function = function
         self.static = static_argnames
@@ -131,4 +133,4 @@ def stored(*static_argnames: str, options: dict[str, Any] | None = None) -> Call
 
     options : of the compiler.
     """
-    return lambda function: Program(function, static_argnames, options or {})
+    return lambda function: Program(function, static_argnames, options)

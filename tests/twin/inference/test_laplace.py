@@ -216,9 +216,9 @@ def test_same_key_same_bits(one_record, one_posterior):
 
 
 def test_what_weighed_the_draws_is_kept_as_their_evaluation(monkeypatch, one_record):
-    """Two rounds, resampled: each draw's own densities, as the model gives them again; single precision apart."""
+    """Three rounds, resampled: each draw's own densities, as the model gives them again; single precision apart."""
     monkeypatch.setattr(laplace, "K_LIMIT", -np.inf)
-    monkeypatch.setattr(laplace, "MAX_ROUNDS", 2)
+    monkeypatch.setattr(laplace, "MAX_ROUNDS", 3)
     got = calibrate(jax.random.key(5), one_record, as_of_day=AS_OF_DAY, standard=STANDARD)
     assert got.calibration.fallback == "adapted" and "evaluation" in vars(got)
     again = evaluate(got.prior, got.data, jnp.asarray(got.z, dtype=jnp.float32))
