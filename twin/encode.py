@@ -81,8 +81,8 @@ class CgmDays(eqx.Module):
     events: DayEvents  # (event, day)
     usual_meals: Array  # (day,), the day's own meals were not recorded: the usual ones stand in
     meal_cv: Array  # (day,), of each meal's amount
-    gain: Array  # (component, day, time) and
-    spread: Array  # (day, time): `residual.gains` of the mask
+    gain: Array  # (term, component, day, time) and
+    spread: Array  # (term, day, time): `residual.gains` of the mask
 
 
 class ToleranceTests(eqx.Module):

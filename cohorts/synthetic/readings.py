@@ -38,17 +38,17 @@ def with_limits(row: Row, value: float, limits: tuple[float, float]) -> Row:
 
 
 def sensor_values(
-    rng: np.random.Generator, level: np.ndarray, sd: np.ndarray
+    rng: np.random.Generator, level: np.ndarray, sd: np.ndarray, driven_min: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """(minutes since the first 04:00, value) every 5 min from level, mg/dL, and SD of ln on the encoder's grid, days in
-    order.
+    order, and the residual's t_a.
 
     The residual is the error model's (`residual.dynamics`) at the sensor's own step. But for the level of the day it
     runs on through 04:00, where the model starts afresh.
     """
     coarse = np.arange(level.size) * CGM_STEP_MIN
     fine = np.arange(level.size * CGM_STEP_MIN / SENSOR_STEP_MIN) * SENSOR_STEP_MIN
-    A, fresh, stationary = dynamics(SENSOR_STEP_MIN)
+    A, fresh, stationary = dynamics(driven_min, SENSOR_STEP_MIN)
     start, step = (np.linalg.cholesky(c + 1e-15 * np.eye(3)) for c in (stationary, fresh))
     noise = rng.standard_normal((fine.size, 3))
     state = start @ noise[0]

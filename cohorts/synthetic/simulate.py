@@ -214,7 +214,8 @@ def _record(
             if u < design.smbg.adherence
         ]
     if plan.cgm is not None and out.cgm_level is not None and out.cgm_sd is not None and cared_for:
-        glucose += sensor_rows(plan, *sensor_values(w.sensor, *_in_day_order(plan, out)))
+        memory = float(out.latents.sensor_memory)
+        glucose += sensor_rows(plan, *sensor_values(w.sensor, *_in_day_order(plan, out), memory))
     measured: list[Row] = []
     if out.ln_scans is not None:
         pairs = zip(w.scans, out.ln_scans[: len(w.scans)], strict=True)
@@ -256,7 +257,7 @@ def _truth(
     parameters: dict[str, float] = {}
     for part in (out.latents.maternal, out.latents.pregnancy, out.latents.fetus):
         parameters |= {f.name: float(getattr(part, f.name)) for f in fields(part) if f.name != "BW"}
-    for name in ("sensor_gain", "sensor_offset", "cgm_cv"):
+    for name in ("sensor_gain", "sensor_offset", "cgm_cv", "sensor_memory"):
         parameters[name] = float(getattr(out.latents, name))
     weight = float(out.weight_at_birth_g)
     return Truth(

@@ -51,7 +51,7 @@ HEADS = {
 }
 #: kept in the JSON, left out of the page
 DETAILS = {
-    "error_G_p50", "error_IG_p50", "total_wall_s", "draws", "scenarios", "weekly_days_lived", "ogtt_readings", "shapes",
+    "error_G_p50", "error_IG_p50", "total_wall_s", "draws", "scenarios", "ogtt_readings", "shapes",
     "adapted", "not_ok", "code_version", "one_core_each",
 }  # fmt: skip
 #: below a column that they are the bar of

@@ -186,8 +186,6 @@ def draws(
 
     insulin : sizes that are run once more with one scenario injecting.
     """
-    from twin.physiology.fetus import FIRST_WEEK, GLUCOSE_FROM_WEEK
-
     prior, one = load_prior(), load(folder, design)[0]
     posterior = one_calibrated(one, key_of(0), prior)
     module = sys.modules["twin.forecast.run"]
@@ -195,11 +193,10 @@ def draws(
 
     def seen(*given: Any) -> Any:
         inside.append(timed(lambda: jax.block_until_ready(program(*given))))
-        weeks.append(given[4].weight_kg.shape[0])
+        weeks.append(given[5].weight_kg.shape[0])
         return inside[-1].result
 
     module.run_ensemble = seen  # type: ignore[attr-defined]
-    lived = posterior.data.n_cells - (GLUCOSE_FROM_WEEK - FIRST_WEEK)
     rows = []
     for n, injected in [*((n, False) for n in counts), *((n, True) for n in insulin)]:
         first = timed(lambda: forecasts([one], [posterior], n, injected))  # noqa: B023
@@ -207,14 +204,13 @@ def draws(
         again = [timed(lambda: forecasts([one], [posterior], n, injected)) for _ in range(repeats)]  # noqa: B023
         core = float(np.median([t.core_s for t in inside]))
         scenarios = len(plans(one))
-        member_days = n * (scenarios * weeks[-1] + lived)
+        member_days = n * scenarios * weeks[-1]
         rows.append(
             {
                 "case": f"{n} draws" + (", one scenario on insulin" if injected else ""),
                 "scenarios": scenarios,
                 "draws": n,
                 "weekly_days_ahead": weeks[-1],
-                "weekly_days_lived": lived,
                 "forecast_core_s": float(np.median([t.core_s for t in again])),
                 "forecast_wall_s": float(np.median([t.wall_s for t in again])),
                 "program_core_s": core,

@@ -53,10 +53,10 @@ def test_designs_share_women():
 
 
 def test_sensor_noise_has_the_error_models_correlation():
-    """Correlation over 15 min within days and over a day, SD of ln as given. 120 days; tolerances are 5 standard
-    errors, an hour's readings counted as one."""
+    """Correlation over 15 min within days and over a day, SD of ln as given, t_a of 12 min. 120 days; tolerances are 5
+    standard errors, an hour's readings counted as one."""
     n = 120 * 96
-    minutes, value = sensor_values(np.random.default_rng(3), np.full(n, 100.0), np.full(n, 0.1))
+    minutes, value = sensor_values(np.random.default_rng(3), np.full(n, 100.0), np.full(n, 0.1), 12.0)
     assert np.all(np.diff(minutes) >= 5.0) and minutes[0] == 360.0
     noise = np.log(value / 100.0) / 0.1
     at = np.full(n * 3, np.nan)
@@ -66,7 +66,7 @@ def test_sensor_noise_has_the_error_models_correlation():
     close = close[:, np.isfinite(close).all(axis=0)]
     effective = 120 * 24
     assert abs(np.std(noise) - 1.0) < 5.0 / np.sqrt(2.0 * effective) + 0.02
-    rho = correlation(np.array(15.0))
+    rho = correlation(np.array(15.0), 12.0)
     assert abs(np.corrcoef(close)[0, 1] - rho) < 5.0 * (1.0 - rho**2) / np.sqrt(effective)
     far = np.stack([days[:-1].ravel(), days[1:].ravel()])
     far = far[:, np.isfinite(far).all(axis=0)]

@@ -17,9 +17,9 @@ from jaxtyping import Array
 
 from twin.encode import WomanData
 from twin.forecast.plan import TITRATION_DOWN, TITRATION_LOW_MG_DL, TITRATION_UP
-from twin.inference.model import plan_for
+from twin.inference.model import Past, glucose_summary
 from twin.inference.priors import Prior, deviations, n_deviations, unpack
-from twin.physiology.coupled import Week, course, live_week, recorded_edges, to_mid_week
+from twin.physiology.coupled import Week, live_week, recorded_edges, to_mid_week
 from twin.physiology.events import DayEvents
 from twin.physiology.fetus import (
     FIRST_WEEK,
@@ -44,7 +44,6 @@ END_WEEK = 45
 BIRTH_RESIDUAL_SD = (
     0.06  # size to weight at birth: Sydney, 523 births (MODEL 2.3 has 2 % of weighing error only)
 )
-LOW_MG_DL, HIGH_MG_DL = 63.0, 140.0  # [B-TX-04]
 FASTING_MIN = 150.0  # 06:30, minutes since 04:00
 AFTER_DOSE_MIN = 75.0  # about an hour after the meal a rapid dose belongs to
 
@@ -69,16 +68,6 @@ def future_edges(as_of_week: float) -> np.ndarray:
     edges = np.concatenate([[as_of_week], weeks])
     size = 4 * math.ceil((len(edges) - 1) / 4)
     return np.concatenate([edges, np.full(size + 1 - len(edges), float(END_WEEK))])
-
-
-def _glucose_summary(G: Array) -> tuple[Array, Array, Array]:
-    inside = (G[:-1] >= LOW_MG_DL) & (G[:-1] <= HIGH_MG_DL)
-    low = G[:-1] < LOW_MG_DL
-    return (
-        jnp.mean(G[:-1], axis=0),
-        jnp.mean(inside, axis=0, dtype=G.dtype),
-        24.0 * jnp.mean(low, axis=0, dtype=G.dtype),
-    )
 
 
 def _titrate(
@@ -143,17 +132,14 @@ def _continue(
             data.table,
             COARSE_STEP_MIN,
         )
-        mean, inside, low = _glucose_summary(days.G)
         out = {
             "lean": grew.lean_factor[0],
             "fat": grew.fat_factor[0],
             "L": grew.edges.L[1],
             "F": grew.edges.F[1],
             "J": grew.edges.J[1],
-            "mean": mean,
-            "inside": inside,
-            "low": low,
-            "insulin": jnp.sum(events.dose_mU, axis=0) / 1000.0 * jnp.ones(batch, dtype=mean.dtype),
+            "glucose": glucose_summary(days.G),
+            "insulin": jnp.sum(events.dose_mU, axis=0) / 1000.0 * jnp.ones(batch, dtype=days.G.dtype),
         }
         end = FetusState(*(s[1] for s in grew.edges))
         return (end, _titrate(factor, events, days.G, future.titrated, targets)), out
@@ -173,12 +159,18 @@ def _continue(
 
 @stored("prior", "targets")
 def run_ensemble(
-    prior: Prior, data: WomanData, z: Array, fresh: Array, future: Future, targets: tuple[float, float]
+    prior: Prior,
+    data: WomanData,
+    z: Array,
+    past: Past,
+    fresh: Array,
+    future: Future,
+    targets: tuple[float, float],
 ) -> Ensemble:
     """Carry draws to END_WEEK under each scenario.
 
-    z : posterior draws, (latent, draw). fresh : noise of growth still to come, (xi beyond the data, draw).
-    targets : fasting and 1-h target, mg/dL, of the titration.
+    z : posterior draws, (latent, draw). past : of the same draws. fresh : noise of growth still to come, (xi beyond the
+    data, draw). targets : fasting and 1-h target, mg/dL, of the titration.
     """
     as_of_week = future.edges[0]
     here = jnp.floor(as_of_week).astype(int) - FIRST_WEEK  # cell that holds now
@@ -188,17 +180,7 @@ def run_ensemble(
     all_xi = jnp.concatenate([z[start : start + n_xi], fresh[:, None, :]])
     xi = deviations(all_xi, 2 * all_xi.shape[0])
     shift = latents.dating_shift_weeks
-    past = course(
-        latents.maternal,
-        latents.pregnancy,
-        latents.fetus,
-        plan_for(data, latents, 2),
-        xi[: data.n_cells],
-        shift,
-        data.reference_exposure,
-        data.table,
-        COARSE_STEP_MIN,
-    )
+    past = jax.tree.map(lambda x: x[..., None, :], past)
     past_edges = recorded_edges(data.n_cells, shift.dtype, 2) + shift[None]
     now = as_of_week + shift[None]
     L, F = masses_at(latents.fetus, past.growth, past_edges, here[None], now, data.table)
@@ -235,11 +217,10 @@ def run_ensemble(
     lean, fat = (jnp.where(is_past, b, a) for b, a in zip(before, after, strict=True))
     measures = latent_ln_biometry(lean, fat, true_week, latents.fetus.q_scale[None], data.table)
 
-    glucose_cell = jnp.clip(jnp.floor(week).astype(int) - GLUCOSE_FROM_WEEK, 0, past.G.shape[0] - 1)
-    summary = _glucose_summary(jnp.swapaxes(past.G, 0, 1))
+    glucose_cell = jnp.clip(jnp.floor(week).astype(int) - GLUCOSE_FROM_WEEK, 0, past.glucose.shape[1] - 1)
+    new = jnp.moveaxis(out["glucose"], 1, 0)
     series = [
-        jnp.where(is_past, old[glucose_cell], new[next_cell])
-        for old, new in zip(summary, (out["mean"], out["inside"], out["low"]), strict=True)
+        jnp.where(is_past, a[glucose_cell], b[next_cell]) for a, b in zip(past.glucose, new, strict=True)
     ]
     now_insulin = jnp.sum(future.events.dose_mU, axis=0)[None] / 1000.0
     insulin = jnp.where(is_past, now_insulin, out["insulin"][next_cell])

@@ -23,7 +23,14 @@ from twin.inference.laplace import normalised, resample
 from twin.inference.model import CGM_FLOOR_MG_DL
 from twin.inference.priors import PROFILE_SD, Latents, day_pattern, meal_amounts
 from twin.inference.psis import effective_sample_size
-from twin.observation.residual import CGM_STEP_MIN, correlation, given_days_before, memory_of, residuals
+from twin.observation.residual import (
+    CGM_STEP_MIN,
+    at_memory,
+    correlation,
+    given_days_before,
+    memory_of,
+    residuals,
+)
 from twin.physiology.coupled import DAY_START_MIN
 from twin.physiology.events import DayEvents
 from twin.physiology.fetus import GrowthTable, table_weight
@@ -106,22 +113,25 @@ def _given(
 
 
 def _carried(
-    innovation: np.ndarray, every: np.ndarray, gain: np.ndarray, before: np.ndarray
+    innovation: np.ndarray, every: np.ndarray, gain: np.ndarray, memory: np.ndarray, before: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean (time, draw) and covariance (time, time) of the day's residual, in units of its SD, given earlier days.
 
-    innovation : (day, time, draw), of the same unit; every : (day, time), readings; gain : `residual.gains`; before :
-    (day,), days before the one forecast. The fit takes the SD from how a reading follows those before it. Over a day
-    the residual is as large as it was on those days; its memory is the one with which both are true.
+    innovation : (day, time, draw), of the same unit; every : (day, time), readings; gain : `residual.gains`; memory :
+    (draw,), t_a, min; before : (day,), days before the one forecast. The fit takes SD and memory from how a reading
+    follows those before it. Over a day the residual is as large as it was on those days; with that variance its memory
+    is the one that surprises as much from reading to reading.
     """
+    driven_min = float(np.exp(np.mean(np.log(memory))))
     mask = every & ((before >= 1) & (before <= DAYS_BACK))[:, None]  # the day itself is not its own past
     if not mask.any():
         same_day = CGM_STEP_MIN * np.subtract.outer(np.arange(TIMES), np.arange(TIMES))
-        return np.zeros((TIMES, innovation.shape[2])), correlation(same_day)
-    residual = residuals(innovation, every, gain)
+        return np.zeros((TIMES, innovation.shape[2])), correlation(same_day, driven_min)
+    t_a = jnp.asarray(memory)
+    residual = np.asarray(residuals(innovation, every[..., None], at_memory(jnp.asarray(gain), t_a), t_a))
     n = VALUES_A_DAY * mask.any(axis=1).sum()
     variance = (PRIOR_VALUES + n * np.mean(residual[mask] ** 2)) / (PRIOR_VALUES + n)
-    mean, R = given_days_before(residual, mask, before, memory_of(float(variance)))
+    mean, R = given_days_before(residual, mask, before, memory_of(float(variance), driven_min))
     return mean, variance * R
 
 
@@ -198,6 +208,7 @@ def sensor_day(
         _innovations(posterior, chosen),
         np.asarray(cgm.mask),
         np.asarray(cgm.gain),
+        np.asarray(latents.sensor_memory, dtype=float),
         np.round(7.0 * (week - np.asarray(cgm.week))),
     )
     path, told = _given(

@@ -21,7 +21,7 @@ from twin.errors import UnusableInput
 from twin.inference import laplace
 from twin.inference.arviz_gate import read_posterior, write_posterior
 from twin.inference.encoded import from_arrays, to_arrays
-from twin.inference.model import Evaluation, evaluate, readings, replicate
+from twin.inference.model import Evaluation, Past, evaluate, readings, replicate
 from twin.inference.nuts import sample_nuts
 from twin.inference.priors import Latents, Prior, load_prior, named_values, unpack_draws
 from twin.inference.sampler import Progress
@@ -82,6 +82,11 @@ class Posterior:
     def evaluation(self) -> Evaluation:
         """The model at every draw."""
         return evaluate(self.prior, self.data, jnp.asarray(self.z, dtype=jnp.float32))
+
+    @functools.cached_property
+    def past(self) -> Past:
+        """The pregnancy up to now at every draw."""
+        return self.evaluation.past
 
     @functools.cached_property
     def latents(self) -> Latents:
@@ -146,9 +151,7 @@ def calibrate_nuts(
         divergences=verdict.divergences,
     )
     found = _posterior(prior, data, got.z, got.weights, told, as_of_day, standard, patient)
-    found = replace(found, chains=chains)
-    found.__dict__["evaluation"] = got.evaluation  # where functools.cached_property looks
-    return found
+    return _kept(replace(found, chains=chains), got.evaluation)
 
 
 def _laplace_alone(
@@ -161,18 +164,13 @@ def _laplace_alone(
     draws: int,
 ) -> Posterior:
     """`calibrate_many` of one woman; what weighs her draws is kept as their `evaluation`."""
-    seen: list[Evaluation] = []
 
-    def look(_: Sequence[WomanData], z: np.ndarray) -> np.ndarray:
-        seen.append(evaluate(prior, data, jnp.asarray(z[0])))
-        return np.asarray(seen[-1].log_joint)[None]
+    def look(_: Sequence[WomanData], z: np.ndarray) -> tuple[np.ndarray, Evaluation]:
+        seen = jax.tree.map(lambda x: np.asarray(x)[None], evaluate(prior, data, jnp.asarray(z[0])))
+        return seen.log_joint, seen
 
     [(one, _)] = laplace.sample_many(prior, [data], [key], draws, look=look)
-    posterior = _of_draws(one, prior, data, as_of_day, standard, patient)
-    if seen:
-        every = jax.tree.map(lambda *x: np.concatenate(x, axis=-1)[..., one.proposed], *seen)
-        posterior.__dict__["evaluation"] = every  # where functools.cached_property looks
-    return posterior
+    return _of_draws(one, prior, data, as_of_day, standard, patient)
 
 
 def calibrate_many(
@@ -231,7 +229,15 @@ def _of_draws(
     one: laplace.Draws, prior: Prior, data: WomanData, as_of_day: float, standard: str, patient: str
 ) -> Posterior:
     verdict = _verdict(one)
-    return _posterior(prior, data, one.z, one.weights, verdict, as_of_day, standard, patient, one.shape)
+    found = _posterior(prior, data, one.z, one.weights, verdict, as_of_day, standard, patient, one.shape)
+    return _kept(found, one.seen)
+
+
+def _kept(posterior: Posterior, seen: Past | Evaluation | None) -> Posterior:
+    """The posterior with what was computed of its draws, where `functools.cached_property` looks for it."""
+    if seen is not None:
+        posterior.__dict__["past" if isinstance(seen, Past) else "evaluation"] = seen
+    return posterior
 
 
 def _posterior(

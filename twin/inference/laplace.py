@@ -23,7 +23,7 @@ from scipy.stats import qmc
 
 from twin.encode import WomanData
 from twin.inference.linearise import Sweep, each_woman, stack_women, standard_mass, sweep_many
-from twin.inference.model import log_joint
+from twin.inference.model import Evaluation, Past, past_of, predict, total
 from twin.inference.priors import Prior
 from twin.inference.psis import effective_sample_size, pareto_smooth
 from twin.programs import stored
@@ -76,7 +76,7 @@ class Shape(NamedTuple):
 class Draws(NamedTuple):
     """Weighted draws, (latent, draw), and how they were made.
 
-    proposed : which of all rounds' draws each one is. shape : None for draws of the prior.
+    seen : what the look of `sample_many` kept of each draw. shape : of draws of the prior both are None.
     """
 
     z: np.ndarray
@@ -85,12 +85,13 @@ class Draws(NamedTuple):
     ess: float
     road: str  # "importance" | "adapted" | "prior"
     converged: bool
-    proposed: np.ndarray
+    seen: Past | Evaluation | None
     shape: Shape | None
 
 
-#: log joint, (woman, draw), of draws of women of equal shapes, (woman, latent, draw), float32
-Look = Callable[[Sequence[WomanData], np.ndarray], np.ndarray]
+#: log joint, (woman, draw), of draws of women of equal shapes, (woman, latent, draw), float32; and what to keep of each
+#: draw, arrays (woman, ..., draw)
+Look = Callable[[Sequence[WomanData], np.ndarray], tuple[np.ndarray, Any]]
 
 
 def has_readings(data: WomanData) -> bool:
@@ -100,10 +101,17 @@ def has_readings(data: WomanData) -> bool:
 
 
 @stored("prior")
-def weigh(prior: Prior, women: WomanData, z: Array) -> Array:
-    """Log joint of draws of stacked women, at the fitting step. z : (woman, latent, draw), float32. Returns (woman,
-    draw)."""
-    return each_woman(functools.partial(log_joint, prior), women, z)
+def weigh(prior: Prior, women: WomanData, z: Array) -> tuple[Array, Past]:
+    """Log joint of draws of stacked women, (woman, draw), at the fitting step, and their past, woman axis first.
+
+    z : (woman, latent, draw), float32.
+    """
+
+    def one(data: WomanData, z: Array) -> tuple[Array, Past]:
+        predictions = predict(prior, data, z)
+        return total(z, predictions), past_of(predictions.course)
+
+    return each_woman(one, women, z)
 
 
 def _side_by_side(run: Callable, width: int, women: Sequence[WomanData], *along: np.ndarray) -> Any:
@@ -239,6 +247,7 @@ class Sampler:
         self.rounds = [same if first is None else _Round(first.center, first.scale)]
         self.places: list[np.ndarray] = []
         self.found: list[np.ndarray] = []
+        self.seen: list[Any] = []
         self.done = False
 
     def propose(self) -> np.ndarray:
@@ -248,9 +257,11 @@ class Sampler:
         self.places.append(last.center[:, None] + last.scale[:, None] * u)
         return self.mode.at(self.places[-1])
 
-    def take(self, ln_joint: np.ndarray) -> None:
-        """Log joint of the draws proposed last; plans a further round where the weights are poor."""
+    def take(self, ln_joint: np.ndarray, seen: Any = None) -> None:
+        """Log joint of the draws proposed last, and what to keep of them; plans a further round where the weights are
+        poor."""
         self.found.append(np.asarray(ln_joint, dtype=float))
+        self.seen.append(seen)
         self.at = np.concatenate(self.places, axis=1)
         ln_q = _ln_mixture(self.rounds, self.at, self.mode.shared)
         smoothed, self.k = pareto_smooth(np.concatenate(self.found) - ln_q)
@@ -271,7 +282,8 @@ class Sampler:
             weights, road = np.full(self.n, 1.0 / self.n), "adapted"
         z = self.mode.at(self.at[:, chosen])
         shape = Shape(self.mode.z, *_learn(self.at, self.weights, self.ess))
-        return Draws(z, weights, self.k, self.ess, road, self.mode.converged, chosen, shape)
+        seen = jax.tree.map(lambda *x: np.concatenate(x, axis=-1)[..., chosen], *self.seen)
+        return Draws(z, weights, self.k, self.ess, road, self.mode.converged, seen, shape)
 
 
 def sample_many(
@@ -295,7 +307,7 @@ def sample_many(
             continue
         z = np.asarray(jax.random.normal(key, (prior.size(data), n)))
         found[i] = (
-            Draws(z, np.full(n, 1.0 / n), float("nan"), float(n), "prior", True, np.arange(n), None),
+            Draws(z, np.full(n, 1.0 / n), float("nan"), float(n), "prior", True, None, None),
             None,
         )
     known = [None] * len(women) if start is None else start
@@ -306,12 +318,13 @@ def sample_many(
     samplers = {i: Sampler(mode, keys[i], n, known[i]) for i, mode in zip(informed, modes, strict=True)}
     while open_ := [i for i in informed if not samplers[i].done]:
         z = np.stack([samplers[i].propose() for i in open_]).astype(np.float32)
-        for i, row in zip(open_, look([women[i] for i in open_], z), strict=True):
-            samplers[i].take(row)
+        rows, kept = look([women[i] for i in open_], z)
+        for j, i in enumerate(open_):
+            samplers[i].take(rows[j], jax.tree.map(lambda x: x[j], kept))  # noqa: B023
     return [found[i] if i in found else (samplers[i].draws(), samplers[i].mode) for i in range(len(women))]
 
 
-def weigh_all(prior: Prior, women: Sequence[WomanData], z: np.ndarray) -> np.ndarray:
+def weigh_all(prior: Prior, women: Sequence[WomanData], z: np.ndarray) -> tuple[np.ndarray, Past]:
     """`weigh` of any number of women of equal shapes."""
     return _side_by_side(functools.partial(weigh, prior), WEIGHED, women, z)
 

@@ -48,6 +48,15 @@ from twin.programs import stored
 OGTT_MIN = 180.0
 MANY = 200  # lanes a day from which days are simulated one after the other
 CGM_FLOOR_MG_DL = 20.0  # the sensor's level has a logarithm
+LOW_MG_DL, HIGH_MG_DL = 63.0, 140.0  # [B-TX-04]
+
+
+class Past(NamedTuple):
+    """The pregnancy up to now at each draw, draw axis last: where a forecast goes on."""
+
+    growth: Growth
+    exposure: Array  # (cell, draw)
+    glucose: Array  # `glucose_summary` of each week's reference day, (3, week, draw)
 
 
 class Predictions(NamedTuple):
@@ -152,8 +161,8 @@ def cgm_block(data: WomanData, latents: Latents, level: Array) -> Block:
     """level : (day, time, *batch), mg/dL."""
     cgm = data.cgm
     value, mask = (_lift(x, level.ndim - 2) for x in (jnp.log(cgm.value), cgm.mask))
-    loc, scale = innovations(value, mask, jnp.log(level), latents.cgm_cv[None, None], cgm.gain, cgm.spread)
-    scale = jnp.broadcast_to(scale, loc.shape)
+    sd, memory = latents.cgm_cv[None, None], latents.sensor_memory
+    loc, scale = innovations(value, mask, jnp.log(level), sd, memory, cgm.gain, cgm.spread)
     flat = [x.reshape((-1, *x.shape[2:])) for x in (value, jnp.zeros_like(value), mask, loc, scale)]
     return Block(CgmError(), *flat)
 
@@ -292,6 +301,23 @@ def predict(prior: Prior, data: WomanData, z: Array, h: float = STEP_MIN) -> Pre
     return Predictions(blocks, c, c.ok)
 
 
+def glucose_summary(G: Array) -> Array:
+    """Mean, mg/dL, share of the time in range, and hours a day below it, of days on the first axis: (3, ...)."""
+    inside = (G[:-1] >= LOW_MG_DL) & (G[:-1] <= HIGH_MG_DL)
+    low = G[:-1] < LOW_MG_DL
+    return jnp.stack(
+        [
+            jnp.mean(G[:-1], axis=0),
+            jnp.mean(inside, axis=0, dtype=G.dtype),
+            24.0 * jnp.mean(low, axis=0, dtype=G.dtype),
+        ]
+    )
+
+
+def past_of(course: Course) -> Past:
+    return Past(course.growth, course.exposure, glucose_summary(jnp.swapaxes(course.G, 0, 1)))
+
+
 def log_prior(z: Array) -> Array:
     """Standard normal, (*batch), summed in full precision."""
     wide = z.astype(float)
@@ -354,7 +380,12 @@ class Evaluation(NamedTuple):
     loc: dict[str, Array]
     scale: dict[str, Array]
     reference_days: Array  # glucose at 15-min edges of each week's reference day, (week, time, draw)
-    fetal_weight_g: Array  # at the edges of the weekly cells, (edge, draw)
+    past: Past
+
+    @property
+    def fetal_weight_g(self) -> np.ndarray:
+        """At the edges of the weekly cells, (edge, draw)."""
+        return np.asarray(self.past.growth.edges.L) + np.asarray(self.past.growth.edges.F)
 
 
 @stored("prior")
@@ -369,7 +400,7 @@ def evaluate(prior: Prior, data: WomanData, z: Array) -> Evaluation:
         {name: block.loc for name, block in blocks.items()},
         {name: block.scale for name, block in blocks.items()},
         predictions.course.G[:, ::every],
-        predictions.course.growth.edges.L + predictions.course.growth.edges.F,
+        past_of(predictions.course),
     )
 
 

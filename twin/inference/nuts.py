@@ -59,7 +59,7 @@ def around_mode(prior: Prior, data: WomanData) -> tuple[Place, Known]:
 def reported(prior: Prior, data: WomanData, z: np.ndarray, model: Evaluation) -> dict[str, np.ndarray]:
     """What is told of a woman, or made of it, by name, (draw,): parameters in their units, glucose, fetal weight."""
     glucose = np.asarray(model.reference_days).mean(axis=1)  # (week, draw), mg/dL
-    weight = np.log(np.asarray(model.fetal_weight_g))
+    weight = np.log(model.fetal_weight_g)
     return named_values(unpack_draws(prior, data, jnp.asarray(z))) | {
         "mean_glucose": glucose.mean(axis=0),
         "mean_glucose_last_week": glucose[-1],

@@ -141,6 +141,7 @@ class Latents(NamedTuple):
     sensor_gain: Array
     sensor_offset: Array
     cgm_cv: Array
+    sensor_memory: Array  # of the residual, min
     shape: Array  # (quantity, *batch), ln; EFW's entry is the shared bias
     test_day: Array  # (test, 3, *batch), ln multipliers
     profile: Array  # (coefficient, *batch), of the level
@@ -285,6 +286,7 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
         value["sensor_gain"],
         value["sensor_offset"],
         value["cgm_cv"],
+        value["sensor_memory"],
         shape_ln,
         test_day,
         profile,
@@ -309,6 +311,7 @@ def named_values(latents: Latents) -> dict[str, np.ndarray]:
         "sensor_gain": latents.sensor_gain,
         "sensor_offset": latents.sensor_offset,
         "cgm_cv": latents.cgm_cv,
+        "sensor_memory": latents.sensor_memory,
         "dating_shift_weeks": latents.dating_shift_weeks,
     }
     return {name: np.asarray(v) for name, v in values.items()}

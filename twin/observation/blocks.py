@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array
 
-from twin.observation.residual import filtered
+from twin.observation.residual import at_memory, filtered
 
 #: meter: SD in mg/dL is the larger of 3 and 5 % of glucose [A-SMBG-03]; the ISO limit would be 7.65 [A-SMBG-02]
 METER_SD_MG_DL = 3.0
@@ -160,12 +160,12 @@ def ogtt_scale(loc: Array) -> Array:
 
 
 def innovations(
-    value: Array, mask: Array, level: Array, sd: Array, gain: Array, spread: Array
+    value: Array, mask: Array, level: Array, sd: Array, memory: Array, gain: Array, spread: Array
 ) -> tuple[Array, Array]:
     """Sensor readings along the second axis (time) as location and scale given those before.
 
-    value, mask, level, sd : (day, time, *batch or ones); gain, spread : `residual.gains` of the mask. Each day starts
-    afresh.
+    value, mask, level, sd : (day, time, *batch or ones); memory : (*batch), t_a of the residual, min; gain, spread :
+    `residual.gains` of the mask. Each day starts afresh.
     """
-    mean = filtered((value - level) / sd, mask, gain)
-    return level + sd * mean, sd * spread.reshape(spread.shape + (1,) * (level.ndim - 2))
+    mean = filtered((value - level) / sd, mask, at_memory(gain, memory), memory)
+    return level + sd * mean, sd * jnp.exp(at_memory(spread, memory))

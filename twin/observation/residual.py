@@ -2,13 +2,14 @@
 
 The residual of ln glucose, in units of its SD, is a level that holds for the day plus a first-order process driven by
 another one (correlation (t_b exp(-s/t_b) - t_a exp(-s/t_a)) / (t_b - t_a)): smooth over minutes, gone after hours. How
-much a reading says of each depends only on which readings there are, so the Kalman gains are made once, outside the
-model; inside it a scan along the day gives each reading's mean given those before it.
+smooth differs from sensor to sensor: t_a is a latent. How much a reading says of each part depends on which readings
+there are and on t_a alone, so the Kalman gains are made once, outside the model, as polynomials in ln t_a; inside it a
+scan along the day gives each reading's mean given those before it.
 """
 
 from __future__ import annotations
 
-import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -18,25 +19,26 @@ import scipy.optimize
 from jaxtyping import Array
 
 CGM_STEP_MIN = 15.0
-#: from people's own days (docs/model/observation.md): the level of the day, its share of the variance and its memory by
-#: the likelihood of whole series; (t_a, t_b) of (3, 55) and (15, 56) min in two cohorts without insulin
+#: from people's own days, by the likelihood of whole series (docs/model/observation.md): the share of the level of the
+#: day in the variance and its memory, and t_b
 DAY_SHARE = 0.30
-DRIVEN_MIN, DRIVING_MIN = 12.0, 56.0
+DRIVING_MIN = 60.0
 DAY_MEMORY_DAYS = 6.0  # of the level of the day, from one day to the next
 DAY_MIN = 1440.0
-DRIVEN_RANGE_MIN = (2.0, 50.0)  # of t_a, as data sets differ
-
+DRIVEN_RANGE_MIN = (1.5, 55.0)  # of t_a
+#: Chebyshev terms in ln t_a of the gains: within 1e-3 of the filter's own over the range
+TERMS = 10
+_SEEN = np.array([1.0, 1.0, 0.0])  # what of the states a reading shows
 
 _State = tuple[Array, Array, Array]
 
 
-@functools.cache
-def dynamics(step_min: float = CGM_STEP_MIN) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def dynamics(driven_min: float, step_min: float = CGM_STEP_MIN) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Transition over a step, noise of the step, and stationary covariance, (state, state) each.
 
     States: level of the day, driven process, driving process; the residual is the sum of the first two, variance 1.
     """
-    ta, tb = DRIVEN_MIN, DRIVING_MIN
+    ta, tb = driven_min, DRIVING_MIN
     drift = np.array([[0.0, 0.0, 0.0], [0.0, -1.0 / ta, 1.0 / ta], [0.0, 0.0, -1.0 / tb]])
     A = scipy.linalg.expm(step_min * drift)
     moving = scipy.linalg.solve_continuous_lyapunov(drift[1:, 1:], -np.diag([0.0, 1.0]))
@@ -46,9 +48,7 @@ def dynamics(step_min: float = CGM_STEP_MIN) -> tuple[np.ndarray, np.ndarray, np
     return A, stationary - A @ stationary @ A.T, stationary
 
 
-def correlation(
-    lag_min: np.ndarray, days_apart: np.ndarray | float = 0.0, driven_min: float = DRIVEN_MIN
-) -> np.ndarray:
+def correlation(lag_min: np.ndarray, driven_min: float, days_apart: np.ndarray | float = 0.0) -> np.ndarray:
     """Correlation of the residual over a lag, of readings of one day or of days so many apart."""
     lag, ta, tb = np.abs(lag_min), driven_min, DRIVING_MIN
     moving = (tb * np.exp(-lag / tb) - ta * np.exp(-lag / ta)) / (tb - ta)
@@ -56,82 +56,111 @@ def correlation(
     return np.asarray(DAY_SHARE * level + (1.0 - DAY_SHARE) * moving)
 
 
-def gains(mask: np.ndarray, step_min: float = CGM_STEP_MIN) -> tuple[np.ndarray, np.ndarray]:
-    """Kalman gains and the SD of each reading given those before it, residual of unit variance.
+def kalman(mask: np.ndarray, driven_min: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Kalman gains and the SD of each reading given those before it, residual of unit variance, at each t_a.
 
-    mask : (series, time), which readings there are. Returns (state, series, time), 0 where there is none, and
-    (series, time).
+    mask : (series, time), which readings there are; driven_min : (memory,). Returns (memory, state, series, time), 0
+    where there is no reading, and (memory, series, time).
     """
-    A, fresh, stationary = dynamics(step_min)
-    seen = np.array([1.0, 1.0, 0.0])
-    P = np.broadcast_to(stationary, (mask.shape[0], 3, 3)).copy()
-    K, sd = np.zeros((3, *mask.shape)), np.zeros(mask.shape)
+    A, fresh, stationary = (np.array(x)[:, None] for x in zip(*map(dynamics, driven_min), strict=True))
+    P = np.broadcast_to(stationary, (len(driven_min), len(mask), 3, 3))
+    K, sd = np.zeros((len(driven_min), 3, *mask.shape)), np.zeros((len(driven_min), *mask.shape))
     for t in range(mask.shape[1]):
         if t:
-            P = A @ P @ A.T + fresh
-        with_reading = P @ seen  # (series, state)
-        total = with_reading @ seen
-        sd[:, t] = np.sqrt(total)
-        gain = np.where(mask[:, t, None], with_reading / total[:, None], 0.0)
-        K[:, :, t] = gain.T
-        P = P - gain[:, :, None] * with_reading[:, None, :]
+            P = A @ P @ np.swapaxes(A, -1, -2) + fresh
+        with_reading = P @ _SEEN  # (memory, series, state)
+        total = with_reading @ _SEEN
+        sd[:, :, t] = np.sqrt(total)
+        gain = np.where(mask[:, t, None], with_reading / total[..., None], 0.0)
+        K[..., t] = np.swapaxes(gain, 1, 2)
+        P = P - gain[..., :, None] * with_reading[..., None, :]
     return K, sd
 
 
-def filtered(residual: Array, mask: Array, gain: Array, step_min: float = CGM_STEP_MIN) -> Array:
+def gains(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`kalman` as polynomials of ln t_a, for `at_memory`: coefficients of the gains, (term, state, series, time), and
+    of the logarithm of the SD, (term, series, time)."""
+    low, high = np.log(DRIVEN_RANGE_MIN)
+    node = np.polynomial.chebyshev.chebpts1(TERMS)
+    K, sd = kalman(mask, np.exp(low + 0.5 * (high - low) * (node + 1.0)))
+    basis = np.linalg.inv(np.polynomial.chebyshev.chebvander(node, TERMS - 1))
+    return np.tensordot(basis, K, axes=1), np.tensordot(basis, np.log(sd), axes=1)
+
+
+def at_memory(coefficients: Array, driven_min: Array) -> Array:
+    """Polynomials of ln t_a at t_a, min: (term, ...) and (*batch) to (..., *batch). Beyond its range t_a is its end."""
+    low, high = map(math.log, DRIVEN_RANGE_MIN)
+    at = jnp.clip(2.0 * (jnp.log(driven_min) - low) / (high - low) - 1.0, -1.0, 1.0)
+    terms = [jnp.ones_like(at), at]
+    while len(terms) < coefficients.shape[0]:
+        terms.append(2.0 * at * terms[-1] - terms[-2])
+    return jnp.tensordot(jnp.moveaxis(coefficients.astype(at.dtype), 0, -1), jnp.stack(terms), axes=1)
+
+
+def _steps(driven_min: Array) -> tuple[Array, Array, Array]:
+    """What of the driven process stays over a step, what comes to it from the driving one, and what of that stays."""
+    ta, tb = jnp.clip(driven_min, *DRIVEN_RANGE_MIN)[None], DRIVING_MIN
+    stays, goes_on = jnp.exp(-CGM_STEP_MIN / ta), float(np.exp(-CGM_STEP_MIN / tb))
+    return stays, tb / (tb - ta) * (goes_on - stays), jnp.full_like(stays, goes_on)
+
+
+def filtered(residual: Array, mask: Array, gain: Array, driven_min: Array) -> Array:
     """Mean of each standardised residual given those before it, (series, time, *batch).
 
-    residual, mask : (series, time, *batch or ones); gain : (state, series, time).
+    residual, mask : (series, time, *batch or ones); gain : (state, series, time, *batch) at t_a; driven_min : (*batch).
     """
-    rank = residual.ndim - 2
-    A = dynamics(step_min)[0].astype(residual.dtype)
-    K = jnp.moveaxis(gain, 2, 0).astype(residual.dtype)
-    K = K.reshape(K.shape + (1,) * rank)
+    stays, comes, goes_on = _steps(driven_min)
 
     def advance(state: _State, now: _State) -> tuple[_State, Array]:
         r, known, k = now
         day, driven, driving = state
-        driven = A[1, 1] * driven + A[1, 2] * driving
-        driving = A[2, 2] * driving
+        driven = stays * driven + comes * driving
+        driving = goes_on * driving
         mean = day + driven
         news = jnp.where(known, r - mean, 0.0)
         return (day + k[0] * news, driven + k[1] * news, driving + k[2] * news), mean
 
-    zero = jnp.zeros((residual.shape[0], *residual.shape[2:]), dtype=residual.dtype)
-    along = (jnp.moveaxis(residual, 1, 0), jnp.moveaxis(jnp.broadcast_to(mask, residual.shape), 1, 0), K)
-    _, mean = jax.lax.scan(advance, (zero, zero, zero), along)
+    zero = jnp.zeros((residual.shape[0], *driven_min.shape), dtype=residual.dtype)
+    readings = jnp.moveaxis(residual, 1, 0), jnp.moveaxis(mask, 1, 0), jnp.moveaxis(gain, 2, 0)
+    _, mean = jax.lax.scan(advance, (zero, zero, zero), readings)
     return jnp.moveaxis(mean, 0, 1)
 
 
-def residuals(innovation: np.ndarray, mask: np.ndarray, gain: np.ndarray) -> np.ndarray:
+@jax.jit
+def residuals(innovation: Array, mask: Array, gain: Array, driven_min: Array) -> Array:
     """The residuals whose differences from their `filtered` means these are; 0 where there is no reading.
 
-    innovation : (series, time, draw), of unit variance of the residual; mask : (series, time); gain : `gains`.
+    innovation : (series, time, *batch), of unit variance of the residual; the others as `filtered` has them.
     """
-    A = dynamics()[0]
-    out = np.zeros(innovation.shape)
-    state = np.zeros((3, innovation.shape[0], innovation.shape[2]))
-    for t in range(mask.shape[1]):
-        if t:
-            state = np.einsum("ij,jsd->isd", A, state)
-        known = mask[:, t, None]
-        news = np.where(known, innovation[:, t], 0.0)
-        out[:, t] = np.where(known, news + state[0] + state[1], 0.0)
-        state = state + gain[:, :, t, None] * news[None]
-    return out
+    stays, comes, goes_on = _steps(driven_min)
+
+    def advance(state: _State, now: _State) -> tuple[_State, Array]:
+        news, known, k = now
+        day, driven, driving = state
+        driven = stays * driven + comes * driving
+        driving = goes_on * driving
+        news = jnp.where(known, news, 0.0)
+        shown = jnp.where(known, news + day + driven, 0.0)
+        return (day + k[0] * news, driven + k[1] * news, driving + k[2] * news), shown
+
+    zero = jnp.zeros((innovation.shape[0], *driven_min.shape), dtype=innovation.dtype)
+    readings = jnp.moveaxis(innovation, 1, 0), jnp.moveaxis(mask, 1, 0), jnp.moveaxis(gain, 2, 0)
+    _, shown = jax.lax.scan(advance, (zero, zero, zero), readings)
+    return jnp.moveaxis(shown, 0, 1)
 
 
-def surprise(driven_min: float = DRIVEN_MIN) -> float:
+def surprise(driven_min: float) -> float:
     """Variance of a reading given those of the hours before it, of a residual of unit variance."""
     at = CGM_STEP_MIN * np.arange(13)
-    C = correlation(np.subtract.outer(at, at), 0.0, driven_min)
+    C = correlation(np.subtract.outer(at, at), driven_min)
     return float(C[0, 0] - C[0, 1:] @ np.linalg.solve(C[1:, 1:], C[1:, 0]))
 
 
-def memory_of(variance: float) -> float:
-    """t_a, min, of a residual of this variance that surprises from reading to reading as the model's of variance 1."""
+def memory_of(variance: float, driven_min: float) -> float:
+    """t_a, min, of a residual of this variance that surprises from reading to reading as one of variance 1 and this
+    t_a."""
     rough, smooth = DRIVEN_RANGE_MIN
-    wanted = surprise() / variance
+    wanted = surprise(driven_min) / variance
     if surprise(rough) <= wanted:
         return rough
     if surprise(smooth) >= wanted:
@@ -140,7 +169,7 @@ def memory_of(variance: float) -> float:
 
 
 def given_days_before(
-    residual: np.ndarray, mask: np.ndarray, days_before: np.ndarray, driven_min: float = DRIVEN_MIN
+    residual: np.ndarray, mask: np.ndarray, days_before: np.ndarray, driven_min: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean (time, draw) and correlation (time, time) of a day's residual given those of earlier days.
 
@@ -151,7 +180,7 @@ def given_days_before(
     at = CGM_STEP_MIN * np.concatenate([time, np.arange(n_time)])
     back = np.concatenate([days_before[day], np.zeros(n_time)])
     apart = np.subtract.outer(back, back)
-    C = correlation(np.subtract.outer(at, at) - DAY_MIN * apart, apart, driven_min)
+    C = correlation(np.subtract.outer(at, at) - DAY_MIN * apart, driven_min, apart)
     seen, ahead = slice(len(day)), slice(len(day), None)
     weight = scipy.linalg.solve(C[seen, seen], C[seen, ahead], assume_a="pos").T
     return weight @ residual[day, time], C[ahead, ahead] - weight @ C[seen, ahead]

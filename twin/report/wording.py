@@ -66,6 +66,7 @@ LATENT_WORDS = {
     "sensor_gain": "gain of the sensor",
     "sensor_offset": "offset of the sensor",
     "cgm_cv": "noise of the sensor",
+    "sensor_memory": "smoothness of the sensor's noise",
     "shape_ac_mm": "shape of the abdomen",
     "shape_fl_mm": "shape of the femur",
     "shape_bpd_mm": "shape of the head",

@@ -12,7 +12,7 @@ from twin.encode import DailyPattern, events_of, weight_by_week
 from twin.forecast import DeliveryPolicy, day_profile, run
 from twin.forecast.ensemble import END_WEEK, FIRST_DAY, _titrate, future_edges, run_ensemble
 from twin.forecast.run import _future
-from twin.inference.model import plan_for
+from twin.inference.model import evaluate, plan_for
 from twin.inference.priors import XI_CELLS, deviations, n_deviations, unpack
 from twin.physiology.coupled import WeekPlan, course, glucose_weeks, recorded_edges, reference_exposure
 from twin.physiology.fetus import FIRST_WEEK, GLUCOSE_FROM_WEEK, LAST_WEEK, masses_at
@@ -172,7 +172,8 @@ def in_double(one_record, one_posterior, one_plans, one_forecast):
     fresh = jax.random.normal(k_xi, (n_beyond, FORECAST_DRAWS), dtype=jnp.float32).astype(float)
     z = jnp.asarray(one_posterior.z[:, one_forecast.chosen])
     future = _future(one_record, AS_OF_DAY, one_plans, STANDARD)
-    return run_ensemble(one_posterior.prior, data, z, fresh, future, TARGETS), z, fresh
+    past = evaluate(one_posterior.prior, data, z).past
+    return run_ensemble(one_posterior.prior, data, z, past, fresh, future, TARGETS), z, fresh
 
 
 def test_single_precision_is_enough(one_forecast, in_double):

@@ -56,8 +56,9 @@ def test_fit_and_forecast_trace(kind):
     future = single(_future(record, AS_OF_DAY, plans, STANDARD))
     beyond = -(-(LAST_WEEK - FIRST_WEEK) // XI_CELLS) - n_deviations(data)
     out = jax.eval_shape(
-        lambda z, fresh: run_ensemble(prior, single(data), z, fresh, future, (95.0, 140.0)),
+        lambda z, past, fresh: run_ensemble(prior, single(data), z, past, fresh, future, (95.0, 140.0)),
         np.zeros((size, DRAWS), np.float32),
+        every.past,
         np.zeros((beyond, DRAWS), np.float32),
     )
     assert out.lean_g.shape[:2] == out.daily_insulin_U.shape[:2] == (len(NAMES), DRAWS)

@@ -10,11 +10,12 @@ from twin.encode import DailyPattern
 from twin.errors import UnusableInput
 from twin.forecast.glucose import ESS_KEPT, TIMES, _carried, _flattened, _given, sensor_day
 from twin.inference.psis import effective_sample_size
-from twin.observation.residual import CGM_STEP_MIN, correlation, filtered, gains
+from twin.observation.residual import CGM_STEP_MIN, at_memory, correlation, filtered, gains
 
 BREAKFAST, LUNCH, DINNER = (240.0, 45.0), (510.0, 55.0), (870.0, 60.0)
 DAY = DailyPattern(meals=(BREAKFAST, LUNCH, DINNER), meals_recorded=True)
 WEEK, KG = 31.5, 79.0
+MEMORY = 9.0  # t_a, min
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_paths_are_the_conditional_gaussian():
     known[[3, 4, 10, 18, 22, 30]] = True
     value = mean + 0.15 * rng.standard_normal(TIMES)
     cv = 0.12
-    R = correlation(CGM_STEP_MIN * np.subtract.outer(np.arange(TIMES), np.arange(TIMES)))
+    R = correlation(CGM_STEP_MIN * np.subtract.outer(np.arange(TIMES), np.arange(TIMES)), MEMORY)
     C = cv**2 * R + J.T @ J
     inside = C[np.ix_(known, known)]
     gain = C[:, known] @ np.linalg.inv(inside)
@@ -72,13 +73,15 @@ def test_the_days_before_carry_on():
 
     def carried(residual):
         """residual : (day, time), the eve first."""
-        mask = np.ones(residual.shape, bool)
+        mask, memory = np.ones(residual.shape, bool), jnp.full(1, MEMORY)
         gain, _ = gains(mask)
-        mean = filtered(jnp.asarray(residual[..., None]), jnp.asarray(mask[..., None]), jnp.asarray(gain))
-        return _carried(residual[..., None] - np.asarray(mean), mask, gain, 1.0 + np.arange(len(residual)))
+        at = at_memory(jnp.asarray(gain), memory)
+        mean = filtered(jnp.asarray(residual[..., None]), jnp.asarray(mask[..., None]), at, memory)
+        before = 1.0 + np.arange(len(residual))
+        return _carried(residual[..., None] - np.asarray(mean), mask, gain, np.asarray(memory), before)
 
     rng = np.random.default_rng(2)
-    R = correlation(CGM_STEP_MIN * np.subtract.outer(np.arange(TIMES), np.arange(TIMES)))
+    R = correlation(CGM_STEP_MIN * np.subtract.outer(np.arange(TIMES), np.arange(TIMES)), MEMORY)
     noise = np.linalg.cholesky(R + 1e-9 * np.eye(TIMES)) @ rng.standard_normal((TIMES, 3))
     high, _ = carried(noise.T + 1.0)
     low, _ = carried(noise.T - 1.0)
