@@ -30,6 +30,7 @@ from twin.observation.residual import (
     given_days_before,
     memory_of,
     residuals,
+    through_the_day,
 )
 from twin.physiology.coupled import DAY_START_MIN
 from twin.physiology.events import DayEvents
@@ -142,7 +143,8 @@ def _innovations(posterior: Posterior, chosen: np.ndarray) -> np.ndarray:
         return np.zeros((0, TIMES, len(chosen)))
     loc = np.asarray(posterior.evaluation.loc["cgm"], dtype=float)[:, chosen].reshape(*cgm.value.shape, -1)
     cv = np.asarray(posterior.latents.cgm_cv, dtype=float)[chosen]
-    return np.asarray((np.log(np.asarray(cgm.value))[:, :, None] - loc) / cv)
+    sd = cv * through_the_day(TIMES)[None, :, None]
+    return np.asarray((np.log(np.asarray(cgm.value))[:, :, None] - loc) / sd)
 
 
 def _flattened(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
@@ -203,6 +205,7 @@ def sensor_day(
     )
     level = np.asarray(ln_level, dtype=float).T
     cv = np.asarray(latents.cgm_cv, dtype=float)
+    through = through_the_day(TIMES)
     cgm = posterior.data.cgm
     carried, R = _carried(
         _innovations(posterior, chosen),
@@ -213,10 +216,10 @@ def sensor_day(
     )
     path, told = _given(
         k_path,
-        jnp.asarray(level + (carried * cv).T),
+        jnp.asarray(level + (carried * through[:, None] * cv).T),
         jnp.asarray(np.moveaxis(np.asarray(slope, dtype=float), 2, 0)),
         jnp.asarray(cv),
-        jnp.asarray(R),
+        jnp.asarray(R * np.outer(through, through)),
         jnp.asarray(np.log(np.where(known, value, 100.0))),
         jnp.asarray(known),
     )
