@@ -19,7 +19,6 @@ from jaxtyping import Array
 from twin.encode import WomanData
 from twin.inference.model import predict, reference_step
 from twin.inference.priors import Latents, Prior, unpack
-from twin.observation.residual import through_the_day
 from twin.physiology.coupled import recorded_edges
 from twin.physiology.fetus import FIRST_WEEK, masses_at
 from twin.physiology.parameters import INSULIN_F, INSULIN_TAU_MIN
@@ -67,8 +66,6 @@ def _one(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Ar
         return block.error.distribution(block.loc, block.scale).sample(jax.random.wrap_key_data(keys[i]))
 
     cgm = predictions.blocks.get("cgm")
-    n_days, n_time = data.cgm.value.shape
-    through = jnp.tile(jnp.asarray(through_the_day(n_time), z.dtype), n_days)
     c = predictions.course
     at = [round(m / reference_step(data, STEP_MIN)) for m in REVIEW_MIN]
     review = jnp.concatenate([c.G[:, jnp.asarray(at)], c.G.min(axis=1, keepdims=True)], axis=1).T
@@ -81,7 +78,7 @@ def _one(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Ar
         ogtt=sampled("ogtt", 1),
         ln_scans=sampled("biometry", 2),
         cgm_level=None if cgm is None else jnp.exp(cgm.loc),
-        cgm_sd=None if cgm is None else latents.cgm_cv * through,
+        cgm_sd=None if cgm is None else jnp.broadcast_to(latents.cgm_cv, cgm.loc.shape),
         mean_glucose=jnp.mean(c.G[:, :-1], axis=1),
         review=review,
         fetal_weight_g=c.growth.edges.L + c.growth.edges.F,

@@ -30,7 +30,6 @@ from twin.observation.residual import (
     given_days_before,
     memory_of,
     residuals,
-    through_the_day,
 )
 from twin.physiology.coupled import DAY_START_MIN
 from twin.physiology.events import DayEvents
@@ -143,8 +142,7 @@ def _innovations(posterior: Posterior, chosen: np.ndarray) -> np.ndarray:
         return np.zeros((0, TIMES, len(chosen)))
     loc = np.asarray(posterior.evaluation.loc["cgm"], dtype=float)[:, chosen].reshape(*cgm.value.shape, -1)
     cv = np.asarray(posterior.latents.cgm_cv, dtype=float)[chosen]
-    sd = cv * through_the_day(TIMES)[None, :, None]
-    return np.asarray((np.log(np.asarray(cgm.value))[:, :, None] - loc) / sd)
+    return np.asarray((np.log(np.asarray(cgm.value))[:, :, None] - loc) / cv)
 
 
 def _flattened(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
@@ -205,7 +203,6 @@ def sensor_day(
     )
     level = np.asarray(ln_level, dtype=float).T
     cv = np.asarray(latents.cgm_cv, dtype=float)
-    through = through_the_day(TIMES)
     cgm = posterior.data.cgm
     carried, R = _carried(
         _innovations(posterior, chosen),
@@ -216,10 +213,10 @@ def sensor_day(
     )
     path, told = _given(
         k_path,
-        jnp.asarray(level + (carried * through[:, None] * cv).T),
+        jnp.asarray(level + (carried * cv).T),
         jnp.asarray(np.moveaxis(np.asarray(slope, dtype=float), 2, 0)),
         jnp.asarray(cv),
-        jnp.asarray(R * np.outer(through, through)),
+        jnp.asarray(R),
         jnp.asarray(np.log(np.where(known, value, 100.0))),
         jnp.asarray(known),
     )

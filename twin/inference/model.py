@@ -28,7 +28,7 @@ from twin.observation.blocks import (
     ogtt_scale,
     spot_cv,
 )
-from twin.observation.residual import CGM_STEP_MIN, through_the_day
+from twin.observation.residual import CGM_STEP_MIN
 from twin.physiology.coupled import Course, WeekPlan, course, glucose_weeks, recorded_edges
 from twin.physiology.events import DayEvents, side_by_side
 from twin.physiology.fetus import (
@@ -161,9 +161,7 @@ def cgm_block(data: WomanData, latents: Latents, level: Array) -> Block:
     """level : (day, time, *batch), mg/dL."""
     cgm = data.cgm
     value, mask = (_lift(x, level.ndim - 2) for x in (jnp.log(cgm.value), cgm.mask))
-    n_time, memory = level.shape[1], latents.sensor_memory
-    through = jnp.asarray(through_the_day(n_time), level.dtype)
-    sd = _lift(through[None], level.ndim - 2) * latents.cgm_cv[None, None]
+    sd, memory = latents.cgm_cv[None, None], latents.sensor_memory
     loc, scale = innovations(value, mask, jnp.log(level), sd, memory, cgm.gain, cgm.spread)
     flat = [x.reshape((-1, *x.shape[2:])) for x in (value, jnp.zeros_like(value), mask, loc, scale)]
     return Block(CgmError(), *flat)

@@ -25,9 +25,6 @@ DAY_SHARE = 0.30
 DRIVING_MIN = 60.0
 DAY_MEMORY_DAYS = 6.0  # of the level of the day, from one day to the next
 DAY_MIN = 1440.0
-#: ln SD of the residual over the day, a cosine lowest at 04:00: BIG IDEAs 0.85 by night and 1.1 in the afternoon,
-#: Shanghai 0.75 and 1.17, of the whole
-NIGHT_LN = 0.18
 DRIVEN_RANGE_MIN = (1.5, 55.0)  # of t_a
 #: Chebyshev terms in ln t_a of the gains: within 1e-3 of the filter's own over the range
 TERMS = 10
@@ -57,11 +54,6 @@ def correlation(lag_min: np.ndarray, driven_min: float, days_apart: np.ndarray |
     moving = (tb * np.exp(-lag / tb) - ta * np.exp(-lag / ta)) / (tb - ta)
     level = np.exp(-np.abs(days_apart) / DAY_MEMORY_DAYS)
     return np.asarray(DAY_SHARE * level + (1.0 - DAY_SHARE) * moving)
-
-
-def through_the_day(n_time: int) -> np.ndarray:
-    """SD of the residual over that of the whole day at `n_time` equal steps from 04:00."""
-    return np.exp(-NIGHT_LN * np.cos(2.0 * np.pi * np.arange(n_time) / n_time))
 
 
 def kalman(mask: np.ndarray, driven_min: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

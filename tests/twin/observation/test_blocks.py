@@ -139,14 +139,6 @@ def test_gains_at_a_memory_are_the_filters_own():
     )
 
 
-def test_the_residual_is_smaller_at_night():
-    """Variance one over the day; the least at 04:00, where the grid begins, the most twelve hours later."""
-    through = residual.through_the_day(96)
-    assert np.mean(through**2) == pytest.approx(1.0, abs=0.04)
-    assert through.argmin() == 0 and through.argmax() == 48
-    assert through[48] / through[0] == pytest.approx(np.exp(2.0 * residual.NIGHT_LN))
-
-
 def test_innovations_remember_across_a_gap():
     value, level, sd = sensor_days(np.random.default_rng(4))
     mask = np.ones((2, 24), bool)
