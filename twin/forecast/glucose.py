@@ -28,7 +28,6 @@ from twin.observation.residual import (
     at_memory,
     correlation,
     given_days_before,
-    memory_of,
     residuals,
 )
 from twin.physiology.coupled import DAY_START_MIN
@@ -43,8 +42,6 @@ ESS_KEPT = (
     60.0  # draws that must still count after the readings of the day; below it their weight is flattened
 )
 DAYS_BACK = 7  # days whose residuals are carried on; earlier ones say next to nothing of the level of the day
-#: independent values of the residual in a day of it, and how many the fit's SD counts for
-VALUES_A_DAY, PRIOR_VALUES = 8.0, 4.0
 
 
 @stored()
@@ -115,12 +112,10 @@ def _given(
 def _carried(
     innovation: np.ndarray, every: np.ndarray, gain: np.ndarray, memory: np.ndarray, before: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (time, draw) and covariance (time, time) of the day's residual, in units of its SD, given earlier days.
+    """Mean (time, draw) and correlation (time, time) of the day's residual, in units of its SD, given earlier days.
 
     innovation : (day, time, draw), of the same unit; every : (day, time), readings; gain : `residual.gains`; memory :
-    (draw,), t_a, min; before : (day,), days before the one forecast. The fit takes SD and memory from how a reading
-    follows those before it. Over a day the residual is as large as it was on those days; with that variance its memory
-    is the one that surprises as much from reading to reading.
+    (draw,), t_a, min; before : (day,), days before the one forecast. The draws' geometric mean of t_a serves all.
     """
     driven_min = float(np.exp(np.mean(np.log(memory))))
     mask = every & ((before >= 1) & (before <= DAYS_BACK))[:, None]  # the day itself is not its own past
@@ -129,10 +124,7 @@ def _carried(
         return np.zeros((TIMES, innovation.shape[2])), correlation(same_day, driven_min)
     t_a = jnp.asarray(memory)
     residual = np.asarray(residuals(innovation, every[..., None], at_memory(jnp.asarray(gain), t_a), t_a))
-    n = VALUES_A_DAY * mask.any(axis=1).sum()
-    variance = (PRIOR_VALUES + n * np.mean(residual[mask] ** 2)) / (PRIOR_VALUES + n)
-    mean, R = given_days_before(residual, mask, before, memory_of(float(variance), driven_min))
-    return mean, variance * R
+    return given_days_before(residual, mask, before, driven_min)
 
 
 def _innovations(posterior: Posterior, chosen: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
-import scipy.optimize
 from jaxtyping import Array
 
 CGM_STEP_MIN = 15.0
@@ -147,25 +146,6 @@ def residuals(innovation: Array, mask: Array, gain: Array, driven_min: Array) ->
     readings = jnp.moveaxis(innovation, 1, 0), jnp.moveaxis(mask, 1, 0), jnp.moveaxis(gain, 2, 0)
     _, shown = jax.lax.scan(advance, (zero, zero, zero), readings)
     return jnp.moveaxis(shown, 0, 1)
-
-
-def surprise(driven_min: float) -> float:
-    """Variance of a reading given those of the hours before it, of a residual of unit variance."""
-    at = CGM_STEP_MIN * np.arange(13)
-    C = correlation(np.subtract.outer(at, at), driven_min)
-    return float(C[0, 0] - C[0, 1:] @ np.linalg.solve(C[1:, 1:], C[1:, 0]))
-
-
-def memory_of(variance: float, driven_min: float) -> float:
-    """t_a, min, of a residual of this variance that surprises from reading to reading as one of variance 1 and this
-    t_a."""
-    rough, smooth = DRIVEN_RANGE_MIN
-    wanted = surprise(driven_min) / variance
-    if surprise(rough) <= wanted:
-        return rough
-    if surprise(smooth) >= wanted:
-        return smooth
-    return float(scipy.optimize.brentq(lambda t: surprise(t) - wanted, rough, smooth, xtol=0.01))
 
 
 def given_days_before(

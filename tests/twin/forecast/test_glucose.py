@@ -69,7 +69,7 @@ def test_paths_are_the_conditional_gaussian():
 
 def test_the_days_before_carry_on():
     """Innovations of residuals that are known: a level held for three days is expected of the next one, at the share of
-    the day's level, and the spread follows the size the residuals had. Without sensor days nothing is carried."""
+    the day's level, and narrows the spread by what is known of it. Without sensor days nothing is carried."""
 
     def carried(residual):
         """residual : (day, time), the eve first."""
@@ -86,10 +86,9 @@ def test_the_days_before_carry_on():
     high, _ = carried(noise.T + 1.0)
     low, _ = carried(noise.T - 1.0)
     assert ((high - low) > 0.5).all() and ((high - low) < 2.0).all()
-    _, narrow = carried(0.5 * noise.T)
-    _, wide = carried(1.5 * noise.T)
-    ratio = np.diag(wide) / np.diag(narrow)
-    assert 3.0 < ratio[-1] < 9.0 and (ratio[:4] < ratio[-1]).all()  # readings soon after differ less in size
+    _, given = carried(noise.T)
+    left = np.diag(given)
+    assert left[0] < 0.5 < left[-1] < 1.0  # the first readings of the day follow those of the evening before
     mean, alone = carried(np.zeros((0, TIMES)))
     assert not mean.any()
     np.testing.assert_allclose(alone, R)

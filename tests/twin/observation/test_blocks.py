@@ -194,18 +194,6 @@ def test_a_day_given_those_before_is_the_conditional_gaussian():
     assert (eve > earlier).all() and (earlier > 0.0).all()
 
 
-def test_the_memory_of_a_residual_larger_than_its_surprises():
-    """Surprise is the filter's last variance; the memory found surprises as the model's does; within its range."""
-    _, spread = residual.kalman(np.ones((1, 13), bool), np.array([MEMORY]))
-    assert residual.surprise(MEMORY) == pytest.approx(spread[0, 0, -1] ** 2, rel=1e-9)
-    assert residual.memory_of(1.0, MEMORY) == pytest.approx(MEMORY, abs=0.02)
-    for variance in (0.6, 1.5, 2.5):
-        found = residual.memory_of(variance, MEMORY)
-        assert variance * residual.surprise(found) == pytest.approx(residual.surprise(MEMORY), rel=5e-3)
-        assert (found > MEMORY) == (variance > 1.0)
-    assert (residual.memory_of(0.1, MEMORY), residual.memory_of(50.0, MEMORY)) == residual.DRIVEN_RANGE_MIN
-
-
 def test_spot_cv_is_meter_and_day():
     """The meter's SD is the larger of 3 mg/dL and 5 % [A-SMBG-03]; the smooth maximum is within 0.25 mg/dL."""
     G = np.linspace(20.0, 400.0, 200)
