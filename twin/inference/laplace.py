@@ -23,7 +23,7 @@ from scipy.stats import qmc
 
 from twin.encode import WomanData
 from twin.inference.linearise import Sweep, each_woman, stack_women, standard_mass, sweep_many
-from twin.inference.model import Evaluation, Past, past_of, predict, total
+from twin.inference.model import Evaluation, Past, days_at_15_min, past_of, predict, total
 from twin.inference.priors import Prior
 from twin.inference.psis import effective_sample_size, pareto_smooth
 from twin.programs import stored
@@ -36,10 +36,10 @@ T_DF = 100.0
 ESS_WANTED = 200.0  # effective draws, below which another round is drawn
 ROUNDS = 2  # that make the draws asked for, and
 MAX_ROUNDS = 10  # at most: within five times the usual cost (DESIGN 6)
-SHRINK_DRAWS = 20.0  # weight, in draws, of "no change" when scales are learnt
+KEPT_FROM = 4.0  # squared standard errors from which a mean is moved to
 SCALE_RANGE = (0.7, 1.6)
 UNIT = 2.0**-31  # half of the finest step of the Sobol points
-SWEPT = 8  # women side by side in one sweep, and
+SWEPT = 2  # women side by side in one sweep, and
 WEIGHED = 4  # when their draws are weighed: as many lanes as the processor's cache holds
 
 
@@ -109,7 +109,8 @@ def weigh(prior: Prior, women: WomanData, z: Array) -> tuple[Array, Past]:
 
     def one(data: WomanData, z: Array) -> tuple[Array, Past]:
         predictions = predict(prior, data, z)
-        return total(z, predictions), past_of(predictions.course)
+        course = predictions.course
+        return total(z, predictions), past_of(course, days_at_15_min(data, course))
 
     return each_woman(one, women, z)
 
@@ -190,11 +191,18 @@ class _Round(NamedTuple):
     scale: np.ndarray
 
 
+@functools.lru_cache(maxsize=16)
+def _points(size: int, log2_n: int) -> np.ndarray:
+    """Scrambled Sobol points, (size, 2**log2_n): scrambling costs more than all else here, so it is done once."""
+    return qmc.Sobol(size, rng=np.random.default_rng(0)).random_base2(log2_n).T
+
+
 def _noise(rng: np.random.Generator, size: int, shared: int, n: int) -> np.ndarray:
-    """Scrambled Sobol points made normal, and t by one scale a draw: between keys, quantiles and probabilities of birth
-    weight vary by a fifth to a third less than with independent draws (docs/model/inference.md)."""
-    points = qmc.Sobol(size + 1, rng=rng).random_base2(math.ceil(math.log2(max(n, 2))))[:n].T
-    points = np.clip(points, UNIT, 1.0 - UNIT)
+    """Sobol points, shifted at random, made normal, and t by one scale a draw: between keys, quantiles and
+    probabilities of birth weight vary by a fifth to a third less than with independent draws (docs/model/inference.md).
+    """
+    points = _points(size + 1, math.ceil(math.log2(max(n, 2))))[:, :n] + rng.random((size + 1, 1))
+    points = np.clip(np.mod(points, 1.0), UNIT, 1.0 - UNIT)
     u = ndtri(points[:size])
     u[:shared] *= np.sqrt(T_DF / chdtri(T_DF, points[size]))
     return u
@@ -216,11 +224,13 @@ def _ln_mixture(rounds: list[_Round], at: np.ndarray, shared: int) -> np.ndarray
 
 
 def _learn(at: np.ndarray, weights: np.ndarray, ess: float) -> _Round:
-    """Center and scale of the next round from weighted draws, drawn towards no change by their own noise."""
-    mean = at @ weights
-    variance = ((at - mean[:, None]) ** 2) @ weights
-    center = mean * mean**2 / (mean**2 + variance / ess)
-    scale = np.sqrt((ess * variance + SHRINK_DRAWS) / (ess + SHRINK_DRAWS))
+    """Center and scale of the next round from weighted draws: only what stands out of their own noise, which over all
+    latents would spoil the proposal more than it mends."""
+    mean, variance = at @ weights, (at**2) @ weights
+    variance = variance - mean**2
+    center = mean * np.maximum(0.0, 1.0 - KEPT_FROM * variance / ess / np.maximum(mean**2, 1e-12))
+    no_change = len(at)  # draws' worth of it: what is learnt of scales is as much as there are draws for each
+    scale = np.sqrt((ess * variance + no_change) / (ess + no_change))
     return _Round(center, np.clip(scale, *SCALE_RANGE))
 
 

@@ -314,8 +314,14 @@ def glucose_summary(G: Array) -> Array:
     )
 
 
-def past_of(course: Course) -> Past:
-    return Past(course.growth, course.exposure, glucose_summary(jnp.swapaxes(course.G, 0, 1)))
+def past_of(course: Course, reference_days: Array) -> Past:
+    """reference_days : glucose at 15-min edges, (week, time, *batch)."""
+    return Past(course.growth, course.exposure, glucose_summary(jnp.moveaxis(reference_days, 1, 0)))
+
+
+def days_at_15_min(data: WomanData, course: Course) -> Array:
+    """Glucose of the reference days at 15-min edges, (week, time, *batch), of a course at the fitting step."""
+    return course.G[:, :: int(CGM_STEP_MIN / reference_step(data, STEP_MIN))]
 
 
 def log_prior(z: Array) -> Array:
@@ -393,14 +399,14 @@ def evaluate(prior: Prior, data: WomanData, z: Array) -> Evaluation:
     """Everything known at draws z, (latent, draw), in one program: weights, residuals, reference days."""
     predictions = predict(prior, data, z)
     blocks = predictions.blocks
-    every = int(CGM_STEP_MIN / reference_step(data, STEP_MIN))
+    days = days_at_15_min(data, predictions.course)
     return Evaluation(
         total(z, predictions),
         {name: block.pointwise() for name, block in blocks.items()},
         {name: block.loc for name, block in blocks.items()},
         {name: block.scale for name, block in blocks.items()},
-        predictions.course.G[:, ::every],
-        past_of(predictions.course),
+        days,
+        past_of(predictions.course, days),
     )
 
 
