@@ -71,7 +71,7 @@ def _day(
     )
     run = simulate_day(weekly, events, h=COARSE_STEP_MIN)
     level = run.IG[: -1 : int(CGM_STEP_MIN / COARSE_STEP_MIN)]  # (time, lane, draw)
-    pattern = day_pattern(profile, TIMES)[:, None]
+    pattern = day_pattern(profile, jnp.arange(TIMES) * CGM_STEP_MIN)[:, None]
     level = latents.sensor_gain[None, None] * level * (1.0 + pattern) + latents.sensor_offset[None, None]
     ln = jnp.log(jnp.maximum(level, CGM_FLOOR_MG_DL))
     slope = 0.5 * (ln[:, 1 + n_meals :] - ln[:, 1 : 1 + n_meals])

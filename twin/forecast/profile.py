@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 from twin.inference.calibrate import Posterior
+from twin.inference.priors import day_pattern
 from twin.observation.blocks import STUDENT_DF, spot_cv
 from twin.observation.residual import CGM_STEP_MIN
 from twin.physiology.coupled import DAY_START_MIN
@@ -30,6 +32,9 @@ def day_profile(key: jax.Array, posterior: Posterior) -> xr.Dataset:
     chosen = posterior.pick(key, G.shape[1])
     G = G[:, chosen]
     noise = np.asarray(jax.random.t(key, STUDENT_DF, G.shape))
+    if len(pattern := np.asarray(posterior.latents.profile)):
+        minute = jnp.arange(G.shape[0]) * CGM_STEP_MIN
+        G = G * (1.0 + np.asarray(day_pattern(jnp.asarray(pattern[:, chosen]), minute)))
     reading = G * np.exp(noise * np.asarray(jax.jit(spot_cv)(G, DAY_CV)))
     low, middle, high = np.quantile(reading, [0.05, 0.5, 0.95], axis=1)
     clock = (np.arange(G.shape[0]) * CGM_STEP_MIN + DAY_START_MIN) % 1440.0

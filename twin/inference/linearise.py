@@ -2,8 +2,9 @@
 
 Only a proposal is made of it, so it is computed where it is cheap: at the coarse step, in single precision, with the
 fetal mass that feeds back on the mother taken from the sweep before. All days are lanes of one simulation. Derivatives
-are forward, and follow the model's structure: the fetus does not move glucose but through that mass, the sensor's own
-latents come after the equations, and a meal touches its own day, so that one direction per meal serves all sensor days.
+are forward, and follow the model's structure: the fetus does not move glucose but through that mass, what only meter
+and sensor show comes after the equations, and a meal touches its own day, so that one direction per meal serves all
+sensor days.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from jaxtyping import Array
 
 from twin.encode import WomanData
 from twin.inference.model import (
+    at_spots,
     cgm_block,
     every_day,
     fetal_blocks,
@@ -81,7 +83,7 @@ def sweep(prior: Prior, data: WomanData, z: Array, mass: Array) -> Sweep:
     dtype, h, n = jnp.float32, COARSE_STEP_MIN, z.shape[0]
     z, mass, data = z.astype(dtype), mass.astype(dtype), in_precision(data, dtype)
     shared, (meals, days) = prior.n_shared(data), meal_shape(data)
-    acting, of_sensor = (jnp.asarray(x) for x in prior.of_the_mother(data))
+    acting, of_shown = (jnp.asarray(x) for x in prior.of_the_mother(data))
     n_glucose = mass.shape[0]
 
     def simulated(s: Array) -> tuple[tuple, tuple]:
@@ -90,15 +92,19 @@ def sweep(prior: Prior, data: WomanData, z: Array, mass: Array) -> Sweep:
         v = (z + jnp.concatenate([jnp.zeros(shared, dtype), single])).at[acting].add(s[: len(acting)])
         every = every_day(data, unpack(prior, data, v), mass, h)
         x = jnp.log(power_mean(every.G[:, :n_glucose]) / data.reference_exposure)
-        blocks = {}
+        level: dict[str, Array] = {}
+        blocks: dict[str, Block] = {}
         if data.spots.value.shape[0]:
-            blocks["spot_glucose"] = spot_block(data, every.G[:, :n_glucose].T)
+            level["spot_glucose"] = at_spots(data, every.G[:, :n_glucose].T)
+        if days:
+            level["cgm"] = every.IG[: -1 : int(CGM_STEP_MIN / h), n_glucose : n_glucose + days]
         if data.ogtt.value.shape[0]:
             blocks["ogtt"] = ogtt_block(data, every.G[:, n_glucose + days :], h)
-        IG = every.IG[: -1 : int(CGM_STEP_MIN / h), n_glucose : n_glucose + days]
-        return (x, IG, _moving(blocks)), (x, IG, blocks, every.ok.all())
+        return (x, level, _moving(blocks)), (x, level, blocks, every.ok.all())
 
-    (dx, dIG, J_days), (x0, IG0, blocks, ok) = _jacobian(simulated, jnp.zeros(len(acting) + meals, dtype))
+    (dx, d_level, J_days), (x0, level, blocks, ok) = _jacobian(
+        simulated, jnp.zeros(len(acting) + meals, dtype)
+    )
 
     def fetus(v: Array) -> tuple[dict, tuple[dict[str, Block], Growth]]:
         latents = unpack(prior, data, jnp.concatenate([v, z[shared:]]))
@@ -132,9 +138,11 @@ def sweep(prior: Prior, data: WomanData, z: Array, mass: Array) -> Sweep:
         add(block, J_fetus[name], jnp.arange(shared))
     for name, block in blocks.items():
         add(block, J_days[name], acting)
-    if days:
-        cgm, J_cgm = _sensor(prior, data, z, of_sensor, len(acting), IG0, dIG)
-        add(cgm, J_cgm, jnp.concatenate([acting, of_sensor]), meals)
+    for name, at in level.items():
+        n_meals = meals if name == "cgm" else 0
+        through = d_level[name][..., : len(acting) + n_meals]
+        block, J = _shown(name, prior, data, z, of_shown, len(acting), at, through)
+        add(block, J, jnp.concatenate([acting, of_shown]), n_meals)
     good = ok & jnp.isfinite(value) & jnp.isfinite(gradient).all() & jnp.isfinite(H).all()
     return Sweep(
         jnp.where(good, value, -jnp.inf),
@@ -144,24 +152,35 @@ def sweep(prior: Prior, data: WomanData, z: Array, mass: Array) -> Sweep:
     )
 
 
-def _sensor(
-    prior: Prior, data: WomanData, z: Array, of_sensor: Array, n_acting: int, IG: Array, dIG: Array
+def _shown(
+    name: str,
+    prior: Prior,
+    data: WomanData,
+    z: Array,
+    of_shown: Array,
+    n_acting: int,
+    level: Array,
+    through: Array,
 ) -> tuple[Block, tuple[Array, Array]]:
-    """The sensor's block and its Jacobian, directions: acting latents, the sensor's own, meals.
+    """The block of meter or sensor and its Jacobian, directions: acting latents, those of what is shown, meals.
 
-    IG : at the sensor's times, (time, day); dIG : along acting latents and meals, (time, day, direction).
+    level : glucose at the readings, interstitial (time, day) for the sensor; through : its derivatives along acting
+    latents and meals, direction last.
     """
-    own = len(of_sensor)
+    own = len(of_shown)
 
-    def seen(s: Array, IG: Array) -> tuple[tuple[Array, Array], Block]:
-        latents = unpack(prior, data, z.at[of_sensor].add(s))
-        block = cgm_block(data, latents, sensor_level(data, latents, IG, CGM_STEP_MIN))
-        return _moving({"cgm": block})["cgm"], block
+    def seen(s: Array, level: Array) -> tuple[tuple[Array, Array], Block]:
+        latents = unpack(prior, data, z.at[of_shown].add(s))
+        if name == "cgm":
+            block = cgm_block(data, latents, sensor_level(data, latents, level, CGM_STEP_MIN))
+        else:
+            block = spot_block(data, latents, level)
+        return _moving({name: block})[name], block
 
-    _, along, block = jax.linearize(seen, jnp.zeros(own, z.dtype), IG, has_aux=True)
-    n_meals = dIG.shape[-1] - n_acting
-    none = jnp.zeros((*IG.shape, own), IG.dtype)
-    through = jnp.concatenate([dIG[..., :n_acting], none, dIG[..., n_acting:]], axis=-1)
+    _, along, block = jax.linearize(seen, jnp.zeros(own, z.dtype), level, has_aux=True)
+    n_meals = through.shape[-1] - n_acting
+    none = jnp.zeros((*level.shape, own), level.dtype)
+    through = jnp.concatenate([through[..., :n_acting], none, through[..., n_acting:]], axis=-1)
     itself = jnp.eye(n_acting + own + n_meals, dtype=z.dtype)[:, n_acting : n_acting + own]
     return block, jax.vmap(along, in_axes=(0, -1), out_axes=-1)(itself, through)
 

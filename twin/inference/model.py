@@ -97,12 +97,18 @@ def _between(G: Array, at: Array, *index: Array) -> Array:
     return G[(*index, low)] * (1.0 - weight) + G[(*index, low + 1)] * weight
 
 
-def spot_block(data: WomanData, days: Array) -> Block:
-    """days : (week, edge, *batch)."""
+def at_spots(data: WomanData, days: Array) -> Array:
+    """Glucose of the reference days, (week, edge, *batch), at the finger pricks: (reading, *batch)."""
     spots = data.spots
-    rank = days.ndim - 2
     h = 1440.0 / (days.shape[1] - 1)
-    G = _between(days, jnp.clip(spots.minute / h, 0.0, days.shape[1] - 1.0), spots.week)
+    return _between(days, jnp.clip(spots.minute / h, 0.0, days.shape[1] - 1.0), spots.week)
+
+
+def spot_block(data: WomanData, latents: Latents, G: Array) -> Block:
+    """G : `at_spots`."""
+    spots = data.spots
+    rank = G.ndim - 1
+    G = G * (1.0 + day_pattern(latents.profile, spots.minute))
     value, censor, mask = (_lift(x, rank) for x in (jnp.log(spots.value), spots.censor, spots.mask))
     return Block(SpotError(), value, censor, mask, jnp.log(G), spot_cv(G, _lift(spots.day_cv, rank)))
 
@@ -134,7 +140,7 @@ def sensor_level(data: WomanData, latents: Latents, IG: Array, h: float) -> Arra
     """What the sensor shows of interstitial glucose: (edge, day, *batch) to (day, time, *batch), mg/dL."""
     n_time, every = data.cgm.value.shape[1], int(CGM_STEP_MIN / h)
     level = jnp.moveaxis(IG[: n_time * every : every], 0, 1)
-    pattern = day_pattern(latents.profile, n_time)
+    pattern = day_pattern(latents.profile, jnp.arange(n_time) * CGM_STEP_MIN)
     gain, offset = latents.sensor_gain[None, None], latents.sensor_offset[None, None]
     level = gain * level * (1.0 + pattern)[None] + offset
     return jnp.maximum(level, CGM_FLOOR_MG_DL)
@@ -240,7 +246,7 @@ def glucose_blocks(data: WomanData, latents: Latents, days: Array, mass: Array, 
     """Readings of the mother. days : G of the reference days, (week, edge, *batch); mass : `mid_mass`."""
     blocks = {}
     if data.spots.value.shape[0]:
-        blocks["spot_glucose"] = spot_block(data, days)
+        blocks["spot_glucose"] = spot_block(data, latents, at_spots(data, days))
     if data.cgm.value.shape[0]:
         weekly = _at(data, latents, mass, data.cgm)
         blocks["cgm"] = cgm_block(data, latents, sensor_days(data, latents, weekly, h))

@@ -19,6 +19,7 @@ from jaxtyping import Array
 from twin.encode import WomanData
 from twin.inference.model import (
     Predictions,
+    at_spots,
     cgm_block,
     every_day,
     fetal_blocks,
@@ -85,7 +86,7 @@ class NearJoint:
         growth = _growth(data, latents, exposure)
         blocks: dict[str, Block] = {}
         if data.spots.value.shape[0]:
-            blocks["spot_glucose"] = spot_block(data, days.T)
+            blocks["spot_glucose"] = spot_block(data, latents, at_spots(data, days.T))
         if n_sensor:
             IG = every.IG[:, n_weeks : n_weeks + n_sensor]
             blocks["cgm"] = cgm_block(data, latents, sensor_level(data, latents, IG, h))

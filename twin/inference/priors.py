@@ -92,11 +92,11 @@ class Prior:
         )
 
     def of_the_mother(self, data: WomanData) -> tuple[np.ndarray, np.ndarray]:
-        """Indices of the shared latents that move her glucose, and of those that only move what a sensor shows."""
+        """Indices of the shared latents that move her glucose, and of those that only move what is shown of it."""
         names = self.names(data)[: self.n_shared(data)]
-        fetal, sensor = (*OF_THE_FETUS, "shape_", "xi_"), ("profile_", "sensor_", "cgm_cv")
+        fetal, shown = (*OF_THE_FETUS, "shape_", "xi_"), ("profile_", "sensor_", "cgm_cv")
         mothers = [i for i, name in enumerate(names) if not name.startswith(fetal)]
-        acting = np.array([i for i in mothers if not names[i].startswith(sensor)])
+        acting = np.array([i for i in mothers if not names[i].startswith(shown)])
         return acting, np.setdiff1d(mothers, acting)
 
     def center_shifts(self, key: Array, n: int, size: int) -> Array:
@@ -154,7 +154,7 @@ def n_deviations(data: WomanData) -> int:
 
 
 def n_profile(data: WomanData) -> int:
-    return 2 * len(PROFILE_SD) if data.cgm.value.shape[0] else 0
+    return 2 * len(PROFILE_SD) if data.cgm.value.shape[0] or data.spots.value.shape[0] else 0
 
 
 def meal_shape(data: WomanData) -> tuple[int, int]:
@@ -171,11 +171,11 @@ def meal_amounts(z: Array, cv: Array) -> Array:
     return jax.nn.softplus(at_1 + slope * z) / one
 
 
-def day_pattern(coefficients: Array, n_time: int) -> Array:
-    """The day's own pattern over `n_time` equal steps of 24 h, of the level: (time, *batch)."""
-    angle = 2.0 * np.pi * np.arange(n_time)[:, None] / n_time * np.arange(1, len(PROFILE_SD) + 1)[None]
-    basis = np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
-    return jnp.tensordot(jnp.asarray(basis, dtype=coefficients.dtype), coefficients, axes=1)
+def day_pattern(coefficients: Array, minute: Array) -> Array:
+    """The day's own pattern, of the level, at minutes since 04:00, (time,): (time, *batch)."""
+    angle = 2.0 * np.pi / 1440.0 * minute[:, None] * np.arange(1, len(PROFILE_SD) + 1)[None]
+    basis = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=1)
+    return jnp.tensordot(basis.astype(coefficients.dtype), coefficients, axes=1)
 
 
 def deviations(z: Array, n_cells: int) -> Array:
