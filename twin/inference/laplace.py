@@ -29,6 +29,7 @@ from twin.inference.psis import effective_sample_size, pareto_smooth
 from twin.programs import stored
 
 MAX_ITERATIONS = 40
+LEAST_DAMPING = 3e-3
 CONVERGED = 0.05  # what a full step from here could still gain in log density, by the quadratic model
 K_LIMIT = 0.7  # DESIGN 6
 #: on four simulated women the worst k is 0.64, with a Gaussian 0.85
@@ -161,16 +162,22 @@ def climb(look: Callable[..., Sweep], z: np.ndarray, mass: np.ndarray, shared: i
             break
         damped = H[open_] + damping[open_, None, None] * np.einsum("ijk,jk->ijk", H[open_], np.eye(size))
         move = np.linalg.solve(damped, gradient[open_][..., None])[..., 0]
-        candidate = z[open_] + move / np.maximum(1.0, np.max(np.abs(move), axis=1, keepdims=True) / 2.0)
+        move = move / np.maximum(1.0, np.max(np.abs(move), axis=1, keepdims=True) / 2.0)
+        candidate = z[open_] + move
+        bend = 0.5 * np.einsum("ij,ijk,ik->i", move, H[open_], move)
+        promised = np.einsum("ij,ij->i", move, gradient[open_]) - bend
         new = look(open_, candidate, mass[open_])
         for j, i in enumerate(open_.tolist()):
             count[i] += 1
             if new.value[j] > value[i]:
+                kept = (
+                    2.0 * (new.value[j] - value[i]) / promised[j] - 1.0
+                )  # 1 where the model's promise was kept
+                damping[i] = max(damping[i] * np.clip(1.0 - kept**3, 0.2, 3.0), LEAST_DAMPING)
                 z[i], value[i], gradient[i], H[i], mass[i] = candidate[j], *(x[j] for x in new)
-                damping[i] = max(0.2 * damping[i], 1e-6)
                 settled[i] = to_gain(i) < CONVERGED
             else:
-                damping[i] *= 6.0
+                damping[i] = max(6.0 * damping[i], 0.1)
     return [
         Mode(
             z[i],
