@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import xarray as xr
 
 from scenarios.strategies import plan_of
@@ -229,7 +230,7 @@ def what_if(
     """Other scenarios of a stored posterior: forecast and risk without a fit (`profile` is None).
 
     scenarios : names, or plans of the caller's own. With the seed of the run that made the posterior, draws and noise
-    are those of its forecast, and a scenario of that run has the same bits again.
+    are those of its forecast, and a scenario of that run has the same numbers again, to single precision.
     Raises : UnusableInput "birth-day-needs-a-fit" where the birth day would date the pregnancy.
     """
     known, day = twin.known, twin.known.day
@@ -237,7 +238,8 @@ def what_if(
         return _refused(known, twin.settings, seed)
     given = _given_birth_day(birth_day, known.record, day)
     dates = [] if given is None or known.record.facts.dating_method not in UNDATED else [given / 7.0]
-    if twin.posterior.data.birth_week.tolist() != dates:
+    stored = np.asarray(twin.posterior.data.birth_week)
+    if stored.shape != (len(dates),) or not np.allclose(stored, dates):
         raise UnusableInput(
             "birth-day-needs-a-fit",
             "nothing but biometry dates this pregnancy, so a given birth day informs its age, and the stored posterior "

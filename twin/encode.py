@@ -568,6 +568,7 @@ def _scans(record: PatientRecord, n_cells: int) -> Scans:
     size = bucket(len(rows), (0, 4, 12, 24, 48))
     value = rows["value"].to_numpy(dtype=float)
     given = rows["sd_mm"].to_numpy(dtype=float) / value
+    given[given <= 0.0] = np.nan  # no measurement is without error; the reader has said so
     usual = rows["quantity"].map(SCAN_SD).to_numpy(dtype=float)
     bmi = record.facts.bmi_pre
     if bmi is not None and bmi > 30.0:  # harder to image [MODEL 2.3, assumed: +2 % of the error per kg/m2]

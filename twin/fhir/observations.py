@@ -186,6 +186,11 @@ def _biometry(part: Mapping[str, Any], code: Code, source: str, context: Context
             fetus = _label(component)
         elif "measurement_sd" in concepts:
             sd = number(mapping(component.get("valueQuantity")).get("value"))
+            if sd <= 0.0:
+                found.warn(
+                    source, "measurement-sd", f"an SD of {sd:g}; expected above 0. The usual one is used."
+                )
+                sd = float("nan")
     fetus = fetus or _focus_fetus(part)
     found.row(
         "biometry",

@@ -157,7 +157,8 @@ def sensor_day(
 ) -> xr.Dataset:
     """Sensor glucose of one day from 04:00 to 04:00, given what is eaten and injected, and readings so far.
 
-    pattern : the day's meals, doses, tablets and bouts. week : gestational week of the day. readings : (96,) mg/dL
+    pattern : the day's meals, doses, tablets and bouts. week : gestational week of the day, at its middle: the
+    days before are told by it. readings : (96,) mg/dL
     every 15 min from 04:00, NaN where unknown.
     Returns : `sensor_glucose_mg_dl` (draw, minute_of_day), a reading at each time, readings so far as they were;
     `level_mg_dl`, what the sensor would show without residual and meal-to-meal variation. Draws have equal weight. The
@@ -176,7 +177,7 @@ def sensor_day(
     chosen = posterior.pick(k_pick, draws)
     latents = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[..., chosen], jnp.float32), posterior.latents)
     profile = latents.profile
-    if not profile.shape[0]:  # fitted without a sensor: the day's own pattern is the prior's
+    if not profile.shape[0]:  # fitted without meter and sensor: the day's own pattern is the prior's
         sd = jnp.asarray(np.tile(PROFILE_SD, 2), jnp.float32)[:, None]
         profile = sd * jax.random.normal(k_profile, (sd.shape[0], draws), jnp.float32)
     events = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32)[..., None], events_of([pattern]))

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from twin.inference.calibrate import Posterior
-from twin.inference.priors import day_pattern
+from twin.inference.priors import PROFILE_SD, day_pattern
 from twin.observation.blocks import STUDENT_DF, spot_cv
 from twin.observation.residual import CGM_STEP_MIN
 from twin.physiology.coupled import DAY_START_MIN
@@ -29,12 +29,16 @@ def day_profile(key: jax.Array, posterior: Posterior) -> xr.Dataset:
         posterior.evaluation.reference_days.shape[0] - 1,
     )
     G = np.asarray(posterior.evaluation.reference_days[max(week, 0), :-1])  # (time, draw)
-    chosen = posterior.pick(key, G.shape[1])
+    k_pick, k_pattern, k_noise = jax.random.split(key, 3)
+    chosen = posterior.pick(k_pick, G.shape[1])
     G = G[:, chosen]
-    noise = np.asarray(jax.random.t(key, STUDENT_DF, G.shape))
-    if len(pattern := np.asarray(posterior.latents.profile)):
-        minute = jnp.arange(G.shape[0]) * CGM_STEP_MIN
-        G = G * (1.0 + np.asarray(day_pattern(jnp.asarray(pattern[:, chosen]), minute)))
+    noise = np.asarray(jax.random.t(k_noise, STUDENT_DF, G.shape))
+    pattern = np.asarray(posterior.latents.profile)[:, chosen]
+    if not len(pattern):  # nothing was read through the day: the pattern is the prior's
+        sd = np.tile(PROFILE_SD, 2)[:, None]
+        pattern = sd * np.asarray(jax.random.normal(k_pattern, (len(sd), G.shape[1])))
+    minute = jnp.arange(G.shape[0]) * CGM_STEP_MIN
+    G = G * (1.0 + np.asarray(day_pattern(jnp.asarray(pattern), minute)))
     reading = G * np.exp(noise * np.asarray(jax.jit(spot_cv)(G, DAY_CV)))
     low, middle, high = np.quantile(reading, [0.05, 0.5, 0.95], axis=1)
     clock = (np.arange(G.shape[0]) * CGM_STEP_MIN + DAY_START_MIN) % 1440.0

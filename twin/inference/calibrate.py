@@ -9,6 +9,7 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -210,7 +211,7 @@ def shape_of(data: WomanData) -> Hashable:
 
 def _verdict(drawn: laplace.Draws) -> Calibration:
     reasons = [] if drawn.converged else ["the search for the mode did not finish"]
-    if drawn.pareto_k > laplace.K_LIMIT:  # NaN for draws of the prior
+    if drawn.road != "prior" and not drawn.pareto_k <= laplace.K_LIMIT:  # NaN where no tail could be fitted
         reasons.append(f"Pareto k {drawn.pareto_k:.2f} stays above {laplace.K_LIMIT}: use --method nuts")
     if drawn.ess < 50:
         reasons.append(f"only {drawn.ess:.0f} effective draws")
@@ -218,7 +219,7 @@ def _verdict(drawn: laplace.Draws) -> Calibration:
         "laplace",
         not reasons,
         tuple(reasons),
-        pareto_k=None if np.isnan(drawn.pareto_k) else drawn.pareto_k,
+        pareto_k=drawn.pareto_k if np.isfinite(drawn.pareto_k) else None,
         ess_min=drawn.ess,
         fallback="adapted" if drawn.road == "adapted" else None,
         prior_only=drawn.road == "prior",
@@ -231,6 +232,14 @@ def _of_draws(
     verdict = _verdict(one)
     found = _posterior(prior, data, one.z, one.weights, verdict, as_of_day, standard, patient, one.shape)
     return _kept(found, one.seen)
+
+
+def with_draws_of(posterior: Posterior, **changes: Any) -> Posterior:
+    """`dataclasses.replace` that keeps what was computed of the draws."""
+    found = replace(posterior, **changes)
+    known = ("past", "evaluation", "latents")
+    found.__dict__.update({name: posterior.__dict__[name] for name in known if name in posterior.__dict__})
+    return found
 
 
 def _kept(posterior: Posterior, seen: Past | Evaluation | None) -> Posterior:

@@ -98,7 +98,7 @@ Look = Callable[[Sequence[WomanData], np.ndarray], tuple[np.ndarray, Any]]
 def has_readings(data: WomanData) -> bool:
     """False where nothing informs the posterior: the prior is the answer."""
     masks = (data.spots.mask, data.cgm.mask, data.ogtt.mask, data.scans.mask)
-    return any(bool(np.any(np.asarray(m))) for m in masks)
+    return len(data.birth_week) > 0 or any(bool(np.any(np.asarray(m))) for m in masks)
 
 
 @stored("prior")
@@ -150,14 +150,19 @@ def climb(look: Callable[..., Sweep], z: np.ndarray, mass: np.ndarray, shared: i
     everyone = range(n)
     z = z.copy()
     value, gradient, H, mass = (np.array(x) for x in look(np.arange(n), z, mass))
-    damping, count, settled = np.full(n, 1e-2), np.zeros(n, int), np.zeros(n, bool)
+    damping, count = np.full(n, 1e-2), np.zeros(n, int)
 
     def to_gain(i: int) -> float:
         return float(0.5 * gradient[i] @ scipy.linalg.solve(H[i], gradient[i], assume_a="pos"))
 
-    settled = np.array([np.isfinite(value[i]) and to_gain(i) < CONVERGED for i in everyone])
+    started = np.isfinite(value) & np.isfinite(gradient).all(axis=1) & np.isfinite(H).all(axis=(1, 2))
+    H[~started], gradient[~started] = (
+        np.eye(size),
+        0.0,
+    )  # nowhere to go from: her draws will say so, not her batch
+    settled = np.array([started[i] and to_gain(i) < CONVERGED for i in everyone])
     while True:
-        open_ = np.flatnonzero(~settled & (count < MAX_ITERATIONS) & (damping < 1e6))
+        open_ = np.flatnonzero(started & ~settled & (count < MAX_ITERATIONS) & (damping < 1e6))
         if not len(open_):
             break
         damped = H[open_] + damping[open_, None, None] * np.einsum("ijk,jk->ijk", H[open_], np.eye(size))
@@ -173,7 +178,7 @@ def climb(look: Callable[..., Sweep], z: np.ndarray, mass: np.ndarray, shared: i
                 kept = (
                     2.0 * (new.value[j] - value[i]) / promised[j] - 1.0
                 )  # 1 where the model's promise was kept
-                damping[i] = max(damping[i] * np.clip(1.0 - kept**3, 0.2, 3.0), LEAST_DAMPING)
+                damping[i] = max(damping[i] * max(1.0 - kept**3, 0.2), LEAST_DAMPING)
                 z[i], value[i], gradient[i], H[i], mass[i] = candidate[j], *(x[j] for x in new)
                 settled[i] = to_gain(i) < CONVERGED
             else:
@@ -184,7 +189,7 @@ def climb(look: Callable[..., Sweep], z: np.ndarray, mass: np.ndarray, shared: i
             np.linalg.cholesky(H[i][::-1, ::-1])[::-1, ::-1],
             float(value[i]),
             int(count[i]),
-            bool(np.isfinite(value[i])) and bool(settled[i] or to_gain(i) < 4.0 * CONVERGED),
+            bool(started[i]) and bool(settled[i] or to_gain(i) < 4.0 * CONVERGED),
             shared,
         )
         for i in everyone
@@ -235,7 +240,9 @@ def _learn(at: np.ndarray, weights: np.ndarray, ess: float) -> _Round:
     latents would spoil the proposal more than it mends."""
     mean, variance = at @ weights, (at**2) @ weights
     variance = variance - mean**2
-    center = mean * np.maximum(0.0, 1.0 - KEPT_FROM * variance / ess / np.maximum(mean**2, 1e-12))
+    center = mean * np.maximum(
+        0.0, 1.0 - KEPT_FROM * np.maximum(variance, 1.0) / ess / np.maximum(mean**2, 1e-12)
+    )
     no_change = len(at)  # draws' worth of it: what is learnt of scales is as much as there are draws for each
     scale = np.sqrt((ess * variance + no_change) / (ess + no_change))
     return _Round(center, np.clip(scale, *SCALE_RANGE))
@@ -281,7 +288,12 @@ class Sampler:
         self.seen.append(seen)
         self.at = np.concatenate(self.places, axis=1)
         ln_q = _ln_mixture(self.rounds, self.at, self.mode.shared)
-        smoothed, self.k = pareto_smooth(np.concatenate(self.found) - ln_q)
+        ln_w = np.concatenate(self.found) - ln_q
+        if not np.isfinite(ln_w).any():  # the model does not hold anywhere: nothing to learn from
+            self.weights = np.full(len(ln_w), 1.0 / len(ln_w))
+            self.k, self.ess, self.done = float("inf"), 0.0, True
+            return
+        smoothed, self.k = pareto_smooth(ln_w)
         self.weights = normalised(smoothed)
         self.ess = effective_sample_size(self.weights)
         enough = self.k <= K_LIMIT and self.ess >= min(ESS_WANTED, 0.2 * self.n)
@@ -298,7 +310,7 @@ class Sampler:
             chosen = resample(self.k_pick, self.weights, self.n)
             weights, road = np.full(self.n, 1.0 / self.n), "adapted"
         z = self.mode.at(self.at[:, chosen])
-        shape = Shape(self.mode.z, *_learn(self.at, self.weights, self.ess))
+        shape = Shape(self.mode.z, *_learn(self.at, self.weights, max(self.ess, 1.0)))
         seen = jax.tree.map(lambda *x: np.concatenate(x, axis=-1)[..., chosen], *self.seen)
         return Draws(z, weights, self.k, self.ess, road, self.mode.converged, seen, shape)
 

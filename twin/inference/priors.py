@@ -22,6 +22,7 @@ from jaxtyping import Array
 
 from twin.encode import BIOMETRY, WomanData
 from twin.errors import UnusableInput
+from twin.observation.residual import DRIVEN_RANGE_MIN
 from twin.physiology.parameters import FetalParams, MaternalParams
 from twin.physiology.pregnancy import PregnancyParams
 
@@ -119,14 +120,32 @@ def load_prior(name_or_path: str = DEFAULT_PRIOR) -> Prior:
             "unknown-prior",
             f"{name_or_path!r} is neither a packaged prior ({DEFAULT_PRIOR!r}) nor a file. Nothing was run.",
         )
-    table = tomllib.loads(source.read_text())
     try:
+        table = tomllib.loads(source.read_text())
         latents = tuple(Latent(name=name, **row) for name, row in table["latent"].items())
-        return Prior(id=table["id"], latents=latents)
-    except (KeyError, TypeError) as why:
+        prior = Prior(id=table["id"], latents=latents)
+    except (KeyError, TypeError, ValueError) as why:
         raise UnusableInput(
             "bad-prior", f"prior {name_or_path!r} is not readable: {why}. Nothing was run."
         ) from why
+    wrong = [
+        x.name
+        for x in latents
+        if x.transform not in ("ln", "linear")
+        or not (x.sd > 0.0 and x.center_sd >= 0.0 and math.isfinite(x.center))
+        or (x.transform == "ln" and x.center <= 0.0)
+    ]
+    if name_or_path != DEFAULT_PRIOR:
+        expected = load_prior().index
+        wrong += [f"{name} (missing)" for name in expected if name not in prior.index]
+        wrong += [f"{name} (unknown)" for name in prior.index if name not in expected]
+    if wrong:
+        raise UnusableInput(
+            "bad-prior",
+            f"prior {name_or_path!r}: {', '.join(wrong)}; expected the latents of {DEFAULT_PRIOR!r}, each with "
+            "transform ln or linear, sd > 0, center_sd >= 0 and, for ln, center > 0. Nothing was run.",
+        )
+    return prior
 
 
 class Latents(NamedTuple):
@@ -286,7 +305,7 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
         value["sensor_gain"],
         value["sensor_offset"],
         value["cgm_cv"],
-        value["sensor_memory"],
+        jnp.clip(value["sensor_memory"], *DRIVEN_RANGE_MIN),
         shape_ln,
         test_day,
         profile,

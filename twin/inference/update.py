@@ -16,7 +16,7 @@ import numpy as np
 
 from twin.encode import WomanData, encode
 from twin.errors import UnusableInput
-from twin.inference.calibrate import Posterior, calibrate_many
+from twin.inference.calibrate import Posterior, calibrate_many, with_draws_of
 from twin.inference.encoded import to_arrays
 from twin.inference.laplace import Shape
 from twin.record import PatientRecord
@@ -67,7 +67,7 @@ def update_many(
     changed = []
     for i, (posterior, data) in enumerate(zip(posteriors, women, strict=True)):
         if _same(posterior.data, data):
-            found[i] = replace(posterior, as_of_day=as_of_days[i])
+            found[i] = with_draws_of(posterior, as_of_day=as_of_days[i])
         else:
             changed.append(i)
 
@@ -88,7 +88,7 @@ def update_many(
         found.update(zip(rows, new, strict=True))
 
     fit(changed, [carried(posteriors[i], women[i]) for i in changed])
-    lost = [i for i in changed if not found[i].calibration.ok]
+    lost = [i for i in changed if not found[i].calibration.ok and posteriors[i].shape is not None]
     fit(lost, [None] * len(lost))
     for i in changed:
         refit = i in lost or posteriors[i].shape is None
@@ -115,4 +115,4 @@ def _same(a: WomanData, b: WomanData) -> bool:
 
 def _told(posterior: Posterior, road: str) -> Posterior:
     c = posterior.calibration
-    return replace(posterior, calibration=replace(c, fallback=c.fallback or road))
+    return with_draws_of(posterior, calibration=replace(c, fallback=c.fallback or road))

@@ -235,3 +235,28 @@ def test_an_empty_record_is_prior_only():
     got = calibrate(jax.random.key(7), make_record({}), as_of_day=AS_OF_DAY, standard=STANDARD, draws=200)
     assert got.calibration.prior_only
     assert np.abs(got.z.mean(axis=1)).max() < 5.5 / np.sqrt(200)
+
+
+def test_a_woman_nowhere_possible_does_not_stop_the_others(prior, data):
+    """A scan without error has no likelihood anywhere: her result is not ok, the other's is as alone."""
+    wrong = eqx.tree_at(lambda d: d.scans.sd, data, jnp.zeros_like(data.scans.sd))
+    keys = list(jax.random.split(jax.random.key(4), 2))
+    rest = (prior, [AS_OF_DAY] * 2, STANDARD, ["a", "b"])
+    bad, good = calibrate_many(keys, [wrong, data], *rest, draws=POSTERIOR_DRAWS)
+    assert not bad.calibration.ok and bad.calibration.reasons and np.isfinite(bad.z).all()
+    assert good.calibration.ok
+
+
+def test_the_past_of_a_batch_is_the_models(monkeypatch, prior, data):
+    """What `weigh` keeps of each draw, in several rounds and in a group that is not full; single precision."""
+    monkeypatch.setattr(laplace, "K_LIMIT", -np.inf)
+    monkeypatch.setattr(laplace, "MAX_ROUNDS", 3)
+    other = eqx.tree_at(lambda d: d.spots.value, data, data.spots.value * 1.1)
+    women = [data, other, data, other, other]
+    keys = list(jax.random.split(jax.random.key(13), len(women)))
+    rest = (prior, [AS_OF_DAY] * len(women), STANDARD, ["a"] * len(women))
+    found = calibrate_many(keys, women, *rest, draws=FORECAST_DRAWS)
+    for posterior in found[1::2]:
+        again = evaluate(prior, posterior.data, jnp.asarray(posterior.z, dtype=jnp.float32)).past
+        for a, b in zip(jax.tree.leaves(posterior.past), jax.tree.leaves(again), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=0.3)  # a quarter of an hour may change sides
