@@ -183,8 +183,8 @@ def test_climatology_knows_spread_and_the_newest_days():
     assert np.exp(climatology(drifting)[0]).min() > drifting.mean()
 
 
-def test_regression_finds_the_law_of_a_day_and_of_meals():
-    """Glucose that is an exact function of the hour and of a meal's kernel is forecast almost exactly."""
+def test_regression_finds_the_law_of_a_day_of_meals_and_of_insulin():
+    """Glucose that is an exact function of the hour and of kernels of meals and doses is forecast almost exactly."""
     rng = np.random.default_rng(4)
     t = np.arange(8 * 96)
     ln = 4.6 + 0.1 * np.sin(2 * np.pi * t / 96)
@@ -196,11 +196,24 @@ def test_regression_finds_the_law_of_a_day_and_of_meals():
         for minute, grams in own:
             age = np.maximum(15.0 * t - 1440.0 * d - minute, 0.0) / 60.0
             ln = ln + 0.005 * grams * age * np.exp(1.0 - age)
+    doses = [
+        [
+            (float(m), float(u), "rapid")
+            for m, u in zip(rng.uniform(100, 1200, 3), rng.uniform(2, 9, 3), strict=True)
+        ]
+        for _ in range(8)
+    ]
+    for d, given in enumerate(doses):
+        for minute, units, _ in given:
+            age = np.maximum(15.0 * t - 1440.0 * d - minute, 0.0) / regression.INSULIN_TAU_MIN["rapid"]
+            ln = ln - 0.03 * units * age * np.exp(1.0 - age)
     days = np.exp(ln.reshape(8, 96))
-    mean, sd = regression.forecast(days, meals, protocol.ORIGINS, 4)
-    blind, _ = regression.forecast(days, [[]] * 8, protocol.ORIGINS, 4)
+    mean, sd = regression.forecast(days, meals, protocol.ORIGINS, 4, doses)
     truth = np.log(days[-1, protocol.ORIGINS + 4])
-    assert np.abs(mean - truth).max() < 0.02 < np.abs(blind - truth).max()
+    for without in (([[]] * 8, doses), (meals, ())):
+        blind, _ = regression.forecast(days, without[0], protocol.ORIGINS, 4, without[1])
+        assert np.abs(blind - truth).max() > 0.02
+    assert np.abs(mean - truth).max() < 0.02
     assert sd.max() < 0.02
 
 

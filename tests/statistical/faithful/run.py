@@ -137,7 +137,12 @@ def main() -> None:
             run_cases(path, cases, say=lambda _: progress.advance(task))
     from tests.statistical.faithful import summary
 
-    summary.report(args.out, write_docs=args.docs)
+    short = summary.report(args.out, write_docs=args.docs)
+    part = [name for name in ("part", "pattern", "generator", "n") if getattr(args, name)]
+    if part:
+        print(f"Only a part was asked for (--{', --'.join(part)}): no verdict on the whole.")
+    if short:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ def score_baselines(person: Person, day: int) -> dict[str, Any]:
         steps = hours * STEPS_PER_H
         origins = ORIGINS[known[ORIGINS + steps]]
         y = today[origins + steps]
-        at, spread = regression.forecast(days, person.meals[first : day + 1], origins, steps)
+        meals, doses = person.meals[first : day + 1], person.doses[first : day + 1]
+        at, spread = regression.forecast(days, meals, origins, steps, doses)
         out[f"{hours}h"] = tally(crps_lognormal(y, at, spread), inside_90_lognormal(y, at, spread))
     return out
 
