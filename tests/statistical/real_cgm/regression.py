@@ -1,4 +1,4 @@
-"""Ridge regression of ln glucose some hours ahead on readings, time of day, meals and insulin, fitted to a person's days.
+"""Ridge regression of ln glucose some hours ahead on readings, time of day, meals and insulin, from a person's days.
 
 The penalty is chosen by leaving out one day at a time: ordinary generalised cross-validation takes neighbouring
 readings for independent, chooses too small a penalty, and forecasts worse. Lags, harmonics, meal kernels, the cap on a
