@@ -40,8 +40,8 @@ def with_limits(row: Row, value: float, limits: tuple[float, float]) -> Row:
 def sensor_values(
     rng: np.random.Generator, level: np.ndarray, sd: np.ndarray, driven_min: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(minutes since the first 04:00, value) every 5 min from level, mg/dL, and SD of ln on the encoder's grid, days in
-    order, and the residual's t_a.
+    """(minutes since the first 04:00, value) every 5 min. level, mg/dL, and sd, of ln, on the encoder's grid, days in
+    order; driven_min : the residual's t_a.
 
     The residual is the error model's (`residual.dynamics`) at the sensor's own step. But for the level of the day it
     runs on through 04:00, where the model starts afresh.

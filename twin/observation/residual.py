@@ -10,6 +10,7 @@ scan along the day gives each reading's mean given those before it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ DRIVING_MIN = 60.0
 DAY_MEMORY_DAYS = 6.0  # of the level of the day, from one day to the next
 DAY_MIN = 1440.0
 DRIVEN_RANGE_MIN = (1.5, 55.0)  # of t_a
-#: Chebyshev terms in ln t_a of the gains: within 1e-3 of the filter's own over the range
+#: Chebyshev terms in ln t_a of the gains: within 1e-4 of the filter's own over the range
 TERMS = 10
 _SEEN = np.array([1.0, 1.0, 0.0])  # what of the states a reading shows
 
@@ -103,10 +104,12 @@ def _steps(driven_min: Array) -> tuple[Array, Array, Array]:
     return stays, tb / (tb - ta) * (goes_on - stays), jnp.full_like(stays, goes_on)
 
 
-def filtered(residual: Array, mask: Array, gain: Array, driven_min: Array) -> Array:
-    """Mean of each standardised residual given those before it, (series, time, *batch).
+def _means(
+    series: Array, mask: Array, gain: Array, driven_min: Array, news_of: Callable[[Array, Array], Array]
+) -> Array:
+    """The filter along the day: mean of each residual given those before it, (series, time, *batch).
 
-    residual, mask : (series, time, *batch or ones); gain : (state, series, time, *batch) at t_a; driven_min : (*batch).
+    news_of : innovation of a reading, of its entry in `series` and its mean.
     """
     stays, comes, goes_on = _steps(driven_min)
 
@@ -116,13 +119,21 @@ def filtered(residual: Array, mask: Array, gain: Array, driven_min: Array) -> Ar
         driven = stays * driven + comes * driving
         driving = goes_on * driving
         mean = day + driven
-        news = jnp.where(known, r - mean, 0.0)
+        news = jnp.where(known, news_of(r, mean), 0.0)
         return (day + k[0] * news, driven + k[1] * news, driving + k[2] * news), mean
 
-    zero = jnp.zeros((residual.shape[0], *driven_min.shape), dtype=residual.dtype)
-    readings = jnp.moveaxis(residual, 1, 0), jnp.moveaxis(mask, 1, 0), jnp.moveaxis(gain, 2, 0)
+    zero = jnp.zeros((series.shape[0], *driven_min.shape), dtype=series.dtype)
+    readings = jnp.moveaxis(series, 1, 0), jnp.moveaxis(mask, 1, 0), jnp.moveaxis(gain, 2, 0)
     _, mean = jax.lax.scan(advance, (zero, zero, zero), readings)
     return jnp.moveaxis(mean, 0, 1)
+
+
+def filtered(residual: Array, mask: Array, gain: Array, driven_min: Array) -> Array:
+    """Mean of each standardised residual given those before it, (series, time, *batch).
+
+    residual, mask : (series, time, *batch or ones); gain : (state, series, time, *batch) at t_a; driven_min : (*batch).
+    """
+    return _means(residual, mask, gain, driven_min, jnp.subtract)
 
 
 @jax.jit
@@ -131,21 +142,8 @@ def residuals(innovation: Array, mask: Array, gain: Array, driven_min: Array) ->
 
     innovation : (series, time, *batch), of unit variance of the residual; the others as `filtered` has them.
     """
-    stays, comes, goes_on = _steps(driven_min)
-
-    def advance(state: _State, now: _State) -> tuple[_State, Array]:
-        news, known, k = now
-        day, driven, driving = state
-        driven = stays * driven + comes * driving
-        driving = goes_on * driving
-        news = jnp.where(known, news, 0.0)
-        shown = jnp.where(known, news + day + driven, 0.0)
-        return (day + k[0] * news, driven + k[1] * news, driving + k[2] * news), shown
-
-    zero = jnp.zeros((innovation.shape[0], *driven_min.shape), dtype=innovation.dtype)
-    readings = jnp.moveaxis(innovation, 1, 0), jnp.moveaxis(mask, 1, 0), jnp.moveaxis(gain, 2, 0)
-    _, shown = jax.lax.scan(advance, (zero, zero, zero), readings)
-    return jnp.moveaxis(shown, 0, 1)
+    mean = _means(innovation, mask, gain, driven_min, lambda news, _: news)
+    return jnp.where(mask, innovation + mean, 0.0)
 
 
 def given_days_before(
