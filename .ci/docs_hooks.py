@@ -50,7 +50,9 @@ def on_page_content(content: str, page: Any, **_: Any) -> str:
 
 def _lookup(name: str) -> Any:
     module, _, attribute = name.rpartition(".")
-    if str(ROOT) not in sys.path:  # pages quote the figures of the checks, too; the path of loading is not that of building
+    if (
+        str(ROOT) not in sys.path
+    ):  # pages quote the figures of the checks, too; the path of loading is not that of building
         sys.path.append(str(ROOT))
     return getattr(importlib.import_module(module), attribute)
 

@@ -12,7 +12,6 @@ import math
 from dataclasses import dataclass
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jaxtyping import Array
@@ -30,6 +29,7 @@ from twin.physiology.fetus import (
     table_days,
 )
 from twin.physiology.parameters import INSULIN_F, INSULIN_TAU_MIN
+from twin.programs import placed
 from twin.record import PatientRecord, in_suspended_window
 
 #: day-to-day CV of a reading around the week's reference day, by relation [A-OGTT-12, RECALLED]
@@ -367,17 +367,17 @@ def events_of(patterns: list[DailyPattern]) -> DayEvents:
     bouts = pad([p.bouts for p in patterns], 3, (0, 6, 12))
     tau = np.where(doses[2] > 0, doses[2], 100.0)
     return DayEvents(
-        meal_min=jnp.asarray(meals[0]),
-        meal_mg=jnp.asarray(1000.0 * meals[1]),
-        dose_min=jnp.asarray(doses[0]),
-        dose_mU=jnp.asarray(1000.0 * doses[1]),
-        dose_tau=jnp.asarray(tau),
-        dose_F=jnp.asarray(doses[3]),
-        tablet_min=jnp.asarray(tablets[0]),
-        tablet_mg=jnp.asarray(tablets[1]),
-        bout_start=jnp.asarray(bouts[0]),
-        bout_end=jnp.asarray(bouts[1]),
-        bout_intensity=jnp.asarray(bouts[2]),
+        meal_min=placed(meals[0]),
+        meal_mg=placed(1000.0 * meals[1]),
+        dose_min=placed(doses[0]),
+        dose_mU=placed(1000.0 * doses[1]),
+        dose_tau=placed(tau),
+        dose_F=placed(doses[3]),
+        tablet_min=placed(tablets[0]),
+        tablet_mg=placed(tablets[1]),
+        bout_start=placed(bouts[0]),
+        bout_end=placed(bouts[1]),
+        bout_intensity=placed(bouts[2]),
     )
 
 
@@ -398,10 +398,10 @@ def pattern_at(record: PatientRecord, week: float, meals: tuple[tuple[float, flo
     )
 
 
-def _pad(values: np.ndarray, size: int, fill: float = 0.0) -> Array:
-    out = np.full((size, *values.shape[1:]), fill)
+def _pad(values: np.ndarray, size: int, fill: float = 0.0, dtype: type = float) -> Array:
+    out = np.full((size, *values.shape[1:]), fill, dtype)
     out[: len(values)] = values
-    return jnp.asarray(out)
+    return placed(out)
 
 
 def _spots(record: PatientRecord, last_glucose_week: int, meals: tuple[tuple[float, float], ...]) -> Spots:
@@ -427,11 +427,11 @@ def _spots(record: PatientRecord, last_glucose_week: int, meals: tuple[tuple[flo
     censor = kinds["censor"].map({"": 0, "low": -1, "high": 1}).fillna(0).to_numpy(dtype=float)
     cv = np.array([DAY_CV.get(r, DAY_CV_OTHER) for r in relation])
     return Spots(
-        week=_pad(week, size).astype(int),
+        week=_pad(week, size, dtype=int),
         minute=_pad(np.clip(when, 0.0, 1440.0), size),
         value=_pad(kinds["value_mg_dl"].to_numpy(dtype=float), size, 100.0),
         censor=_pad(censor, size),
-        mask=_pad(np.ones(len(kinds)), size) > 0,
+        mask=_pad(np.ones(len(kinds)), size, dtype=bool),
         day_cv=_pad(cv, size, 0.1),
     )
 
@@ -500,18 +500,19 @@ def _cgm(record: PatientRecord, n_glucose: int, meals: tuple[tuple[float, float]
     patterns += [DailyPattern(meals=())] * (size - len(patterns))
     week = np.array(weeks + [28.5] * (size - len(weeks)))
     value = np.array(values).reshape(-1, n_time)
-    gain, spread = gains(np.asarray(_pad(np.isfinite(value).astype(float), size)) > 0)
+    read = _pad(np.isfinite(value), size, dtype=bool)
+    gain, spread = gains(np.asarray(read))
     return CgmDays(
         value=_pad(np.nan_to_num(value, nan=100.0), size, 100.0),
-        mask=_pad(np.isfinite(value).astype(float), size) > 0,
-        week=jnp.asarray(week),
-        glucose_week=jnp.asarray(np.clip(np.floor(week) - GLUCOSE_FROM_WEEK, 0, n_glucose - 1).astype(int)),
-        weight_kg=jnp.asarray(weight_by_week(record, week)),
+        mask=read,
+        week=placed(week),
+        glucose_week=placed(np.clip(np.floor(week) - GLUCOSE_FROM_WEEK, 0, n_glucose - 1).astype(int)),
+        weight_kg=placed(weight_by_week(record, week)),
         events=events_of(patterns),
-        usual_meals=_pad(~recorded, size) > 0,
+        usual_meals=_pad(~recorded, size, dtype=bool),
         meal_cv=_pad(np.where(recorded, RECORDED_MEAL_CV, USUAL_MEAL_CV), size),
-        gain=jnp.asarray(gain),
-        spread=jnp.asarray(spread),
+        gain=placed(gain),
+        spread=placed(spread),
     )
 
 
@@ -542,13 +543,13 @@ def _ogtt(record: PatientRecord, n_glucose: int) -> ToleranceTests:
         grams = rows["load_g"].dropna()
         load[i] = 1000.0 * float(grams.iloc[0]) if len(grams) else 75_000.0
     return ToleranceTests(
-        value=jnp.asarray(value),
-        minute=jnp.asarray(minute),
-        mask=jnp.asarray(mask > 0),
-        week=jnp.asarray(week),
-        glucose_week=jnp.asarray(np.clip(np.floor(week) - GLUCOSE_FROM_WEEK, 0, n_glucose - 1).astype(int)),
-        weight_kg=jnp.asarray(weight_by_week(record, week)),
-        load_mg=jnp.asarray(load),
+        value=placed(value),
+        minute=placed(minute),
+        mask=placed(mask > 0),
+        week=placed(week),
+        glucose_week=placed(np.clip(np.floor(week) - GLUCOSE_FROM_WEEK, 0, n_glucose - 1).astype(int)),
+        weight_kg=placed(weight_by_week(record, week)),
+        load_mg=placed(load),
     )
 
 
@@ -576,12 +577,12 @@ def _scans(record: PatientRecord, n_cells: int) -> Scans:
     at = rows["gestational_day"].to_numpy(dtype=float) / 7.0
     index = rows["quantity"].map({q: i for i, q in enumerate(BIOMETRY)}).to_numpy(dtype=float)
     return Scans(
-        quantity=_pad(index, size).astype(int),
+        quantity=_pad(index, size, dtype=int),
         ln_value=_pad(np.log(value), size, 5.0),
         sd=_pad(np.where(np.isfinite(given), given, usual), size, 1.0),
         week=_pad(at, size, 30.0),
-        cell=_pad(np.floor(at) - FIRST_WEEK, size).astype(int),
-        mask=_pad(np.ones(len(rows)), size) > 0,
+        cell=_pad(np.floor(at) - FIRST_WEEK, size, dtype=int),
+        mask=_pad(np.ones(len(rows)), size, dtype=bool),
     )
 
 
@@ -613,7 +614,7 @@ def encode(
     meals, recorded = meal_pattern(record)
     plan = WeekPlan(
         events_of([pattern_at(record, float(w), meals) for w in weeks]),
-        jnp.asarray(weight_by_week(record, weeks)),
+        placed(weight_by_week(record, weeks)),
     )
     slots = np.array([SLOT_MEAL[int(np.searchsorted(SLOTS, t, side="right")) - 1] for t, _ in meals])
     effects = covariates(record)
@@ -629,21 +630,21 @@ def encode(
     birth = [birth_day / 7.0] if undated and birth_day is not None else []
     return WomanData(
         plan=plan,
-        reference_exposure=jnp.asarray(reference_exposure(standard)[:n_glucose]),
-        meal_of_slot=jnp.asarray(np.resize(slots, plan.events.meal_mg.shape[0])),
-        carbohydrate_sd=jnp.asarray(RECORDED_SD if recorded else USUAL_SD),
+        reference_exposure=placed(reference_exposure(standard)[:n_glucose]),
+        meal_of_slot=placed(np.resize(slots, plan.events.meal_mg.shape[0])),
+        carbohydrate_sd=placed(RECORDED_SD if recorded else USUAL_SD),
         spots=_spots(record, n_glucose, meals),
         cgm=_cgm(record, n_glucose, meals),
         ogtt=_ogtt(record, n_glucose),
         scans=_scans(record, n_cells),
-        ln_S_I_shift=jnp.asarray(effects.ln_S_I_shift),
-        theta_ln_mean=jnp.asarray(level + effects.theta_ln_mean + SEX_WEIGHT_LN.get(sex, 0.0)),
-        theta_ln_extra_sd=jnp.asarray(math.hypot(effects.theta_ln_extra_sd, 0.0 if sex else 0.018)),
-        growth_shift=jnp.asarray(effects.growth_shift),
-        late_shift=jnp.asarray(effects.late_shift),
-        q_scale=jnp.asarray(SEX_Q_SCALE.get(sex, 1.0)),
-        dating_sd_weeks=jnp.asarray(dating_sd),
-        birth_week=jnp.asarray(birth),
+        ln_S_I_shift=placed(effects.ln_S_I_shift),
+        theta_ln_mean=placed(level + effects.theta_ln_mean + SEX_WEIGHT_LN.get(sex, 0.0)),
+        theta_ln_extra_sd=placed(math.hypot(effects.theta_ln_extra_sd, 0.0 if sex else 0.018)),
+        growth_shift=placed(effects.growth_shift),
+        late_shift=placed(effects.late_shift),
+        q_scale=placed(SEX_Q_SCALE.get(sex, 1.0)),
+        dating_sd_weeks=placed(dating_sd),
+        birth_week=placed(birth),
         table=table,
         n_cells=n_cells,
     )
@@ -660,5 +661,5 @@ def efw_of_scan(rows: pd.DataFrame) -> float | None:
         ("hadlock1", ("ac_mm", "fl_mm")),
     ):
         if all(q in value for q in needs):
-            return float(efw_g(formula, **{q: jnp.asarray(float(value[q])) for q in needs}))
+            return float(efw_g(formula, **{q: placed(float(value[q])) for q in needs}))
     return None

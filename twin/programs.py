@@ -17,14 +17,15 @@ import pickle
 import platform
 import secrets
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax.experimental.serialize_executable import deserialize_and_load, serialize
+from jaxtyping import Array, ArrayLike
 
 _log = logging.getLogger(__name__)
 _folder: Path | None = None
@@ -36,6 +37,11 @@ def keep_programs(folder: Path | None) -> None:
     """Keep programs in `folder` from now on; None: compile in each process."""
     global _folder
     _folder = folder
+
+
+def placed(values: ArrayLike | Sequence[float]) -> Array:
+    """`jnp.asarray` for values of the host, which compiles a copy for each new shape (20 ms); this does not."""
+    return values if isinstance(values, jax.Array) else jax.device_put(np.asarray(values))
 
 
 @functools.cache
@@ -78,7 +84,7 @@ class Program:
         leaves, tree = jax.tree.flatten(given)
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
             return self.jitted(*args, **kwargs)
-        leaves = [jnp.asarray(leaf) for leaf in leaves]
+        leaves = jax.device_put(leaves)
         key = (_folder, tuple(fixed.values()), tree, tuple((x.shape, str(x.dtype)) for x in leaves))
         if key in self.ready:
             return self.ready[key](*leaves)

@@ -166,8 +166,8 @@ def sensor_day(
     Raises : UnusableInput for readings that are not 96 positive values or NaN.
     """
     value = np.full(TIMES, np.nan) if readings is None else np.asarray(readings, dtype=float)
-    known = np.isfinite(value)
-    if value.shape != (TIMES,) or (value[known] <= 0).any():
+    known = ~np.isnan(value)
+    if value.shape != (TIMES,) or not ((value[known] > 0) & (value[known] < np.inf)).all():
         raise UnusableInput(
             "bad-readings",
             f"readings of shape {value.shape}; expected {TIMES} values every {CGM_STEP_MIN:g} min from 04:00, mg/dL, "

@@ -27,6 +27,7 @@ from twin.inference.calibrate import Posterior
 from twin.inference.priors import XI_CELLS
 from twin.physiology.coupled import reference_exposure
 from twin.physiology.fetus import FIRST_WEEK, GLUCOSE_FROM_WEEK, LAST_WEEK, MEASURES
+from twin.programs import placed
 from twin.record import PatientRecord
 from twin.schema import FORECAST_SCALARS, FORECAST_SERIES
 from twin.settings import SiteSettings
@@ -48,13 +49,13 @@ def _future(record: PatientRecord, as_of_day: float, plans: list[ScenarioPlan], 
     mid = 0.5 * (edges[1:] + edges[:-1])
     reference = reference_exposure(standard)
     weeks = np.arange(GLUCOSE_FROM_WEEK, GLUCOSE_FROM_WEEK + len(reference)) + 0.5
-    events = jax.tree.map(lambda x: x[..., None], events_of([p.pattern for p in plans]))
+    events = jax.tree.map(lambda x: np.asarray(x)[..., None], events_of([p.pattern for p in plans]))
     return Future(
         events=events,
-        titrated=jnp.asarray([p.titrated for p in plans])[:, None],
-        edges=jnp.asarray(edges),
-        weight_kg=jnp.asarray(weight_by_week(record, mid)),
-        reference=jnp.asarray(np.interp(mid, weeks, reference)),
+        titrated=placed(np.array([p.titrated for p in plans])[:, None]),
+        edges=placed(edges),
+        weight_kg=placed(weight_by_week(record, mid)),
+        reference=placed(np.interp(mid, weeks, reference)),
     )
 
 
@@ -92,7 +93,7 @@ def run(
     fresh = jax.random.normal(k_xi, (n_beyond, draws), dtype=jnp.float32)
     future = single(_future(record, posterior.as_of_day, plans, posterior.standard))
     targets = (settings.fasting_target_mg_dl, settings.one_hour_target_mg_dl)
-    out = run_ensemble(posterior.prior, data, jnp.asarray(z, dtype=jnp.float32), past, fresh, future, targets)
+    out = run_ensemble(posterior.prior, data, placed(z.astype(np.float32)), past, fresh, future, targets)
     uniform = jax.random.uniform(k_delivery, (draws,), minval=1e-5, maxval=1.0 - 1e-5)
     day = np.stack([np.asarray(delivery_days(uniform, p.delivery, posterior.as_of_day)) for p in plans])
     residual = np.asarray(jax.random.normal(k_birth, (draws,)))
@@ -111,15 +112,16 @@ def _as_forecast(
 ) -> Forecast:
     n_scenarios, n_draws = delivery.shape
     shape = (n_scenarios, n_draws, LAST_DAY - FIRST_DAY + 1)
-    weight = np.asarray(out.lean_g + out.fat_g)
-    own = np.asarray(posterior.latents.shape)[: len(MEASURES), chosen]  # (measure, draw)
+    lean, fat = np.asarray(out.lean_g), np.asarray(out.fat_g)
+    weight = lean + fat
+    own = np.asarray(posterior.latents.shape, dtype=np.float32)[: len(MEASURES), chosen]  # (measure, draw)
     measures = np.exp(np.asarray(out.ln_measures) + np.moveaxis(own, 0, 1)[None, :, :, None])
     column = np.clip(delivery.astype(int) - FIRST_DAY, 0, shape[2] - 1)
     at_birth = np.take_along_axis(weight, column[..., None], axis=2)[..., 0]
     series = {
         "fetal_weight_g": weight,
-        "fetal_lean_g": np.asarray(out.lean_g),
-        "fetal_fat_g": np.asarray(out.fat_g),
+        "fetal_lean_g": lean,
+        "fetal_fat_g": fat,
         **{q: measures[:, :, i] for i, q in enumerate(MEASURES)},
         "mean_glucose_mg_dl": np.asarray(out.mean_glucose),
         "time_in_range": np.asarray(out.time_in_range),
@@ -130,7 +132,7 @@ def _as_forecast(
     variables: dict[str, Any] = {
         name: (
             dims,
-            np.broadcast_to(series[name], shape).astype(np.float32),
+            np.broadcast_to(series[name], shape).astype(np.float32, copy=False),
             {"units": unit, "long_name": text},
         )
         for name, (unit, text) in FORECAST_SERIES.items()
@@ -161,7 +163,7 @@ def _as_forecast(
     dataset = xr.Dataset(variables, coords=coords, attrs=attrs)
 
     def aside(values: np.ndarray) -> xr.DataArray:
-        full = np.broadcast_to(values, shape).astype(np.float32)
+        full = np.broadcast_to(values, shape).astype(np.float32, copy=False)
         return xr.DataArray(
             full,
             dims=dims,

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -26,6 +25,7 @@ from twin.inference.model import Evaluation, Past, evaluate, readings, replicate
 from twin.inference.nuts import sample_nuts
 from twin.inference.priors import Latents, Prior, load_prior, named_values, unpack_draws
 from twin.inference.sampler import Progress
+from twin.programs import placed
 from twin.record import PatientRecord
 from twin.schema import POSTERIOR_SCHEMA
 
@@ -82,7 +82,7 @@ class Posterior:
     @functools.cached_property
     def evaluation(self) -> Evaluation:
         """The model at every draw."""
-        return evaluate(self.prior, self.data, jnp.asarray(self.z, dtype=jnp.float32))
+        return evaluate(self.prior, self.data, placed(self.z.astype(np.float32)))
 
     @functools.cached_property
     def past(self) -> Past:
@@ -92,7 +92,10 @@ class Posterior:
     @functools.cached_property
     def latents(self) -> Latents:
         """Parameters at every draw."""
-        return unpack_draws(self.prior, self.data, jnp.asarray(self.z))
+        return unpack_draws(self.prior, self.data, placed(self.z))
+
+
+METHODS = ("laplace", "nuts")
 
 
 def calibrate(
@@ -111,7 +114,13 @@ def calibrate(
 
     method : "laplace" (adapts its proposal where needed, and says so) or "nuts". birth_day : see `encode`. draws : of
     `laplace`; `nuts` makes four chains of 500 after as much warm-up, and tells `progress` the transitions done.
+    Raises : UnusableInput "unknown-method".
     """
+    if method not in METHODS:
+        raise UnusableInput(
+            "unknown-method",
+            f"method {method!r} is not known; expected {' or '.join(METHODS)}. Nothing was calibrated.",
+        )
     prior = prior or load_prior()
     data = encode(record, as_of_day, standard=standard, birth_day=birth_day)
     if method != "nuts":
@@ -167,7 +176,7 @@ def _laplace_alone(
     """`calibrate_many` of one woman; what weighs her draws is kept as their `evaluation`."""
 
     def look(_: Sequence[WomanData], z: np.ndarray) -> tuple[np.ndarray, Evaluation]:
-        seen = jax.tree.map(lambda x: np.asarray(x)[None], evaluate(prior, data, jnp.asarray(z[0])))
+        seen = jax.tree.map(lambda x: np.asarray(x)[None], evaluate(prior, data, placed(z[0])))
         return seen.log_joint, seen
 
     [(one, _)] = laplace.sample_many(prior, [data], [key], draws, look=look)

@@ -139,8 +139,8 @@ def normal_scores(
     error: AbstractErrorModel, value: np.ndarray, loc: np.ndarray, scale: np.ndarray
 ) -> np.ndarray:
     """Readings as standard normals under their error model. value : (reading,); loc, scale : (reading, draw)."""
-    d = error.distribution(jnp.asarray(loc), jnp.asarray(scale))
-    x = (value[:, None] - np.asarray(d.loc)) / np.asarray(d.scale)
-    if isinstance(d, dist.StudentT):
-        return -np.sign(x) * ndtri(stdtr(np.asarray(d.df), -np.abs(x)))
+    unit = error.distribution(jnp.zeros(()), jnp.ones(()))  # each is a family of location and scale
+    x = ((value[:, None] - loc) / scale - float(unit.loc)) / float(unit.scale)
+    if isinstance(unit, dist.StudentT):
+        return -np.sign(x) * ndtri(stdtr(float(unit.df), -np.abs(x)))
     return x

@@ -38,7 +38,7 @@ from twin.observation.residual import CGM_STEP_MIN
 from twin.physiology.coupled import glucose_weeks, power_mean, recorded_edges
 from twin.physiology.fetus import FIRST_WEEK, GLUCOSE_FROM_WEEK, Growth, grow, starting_state, table_weight
 from twin.physiology.simulate import COARSE_STEP_MIN
-from twin.programs import COMPILED_FAST, stored
+from twin.programs import COMPILED_FAST, placed, stored
 
 
 class Sweep(NamedTuple):
@@ -53,7 +53,10 @@ class Sweep(NamedTuple):
 def standard_mass(data: WomanData) -> np.ndarray:
     """Fetal weight of the growth standard in the middle of each glucose week, g, (week,)."""
     n = data.n_cells - (GLUCOSE_FROM_WEEK - FIRST_WEEK)
-    return np.asarray(table_weight(data.table, jnp.asarray(glucose_weeks()[:n])))
+    return np.asarray(_table_weight(data.table, placed(glucose_weeks()[:n])))
+
+
+_table_weight = jax.jit(table_weight)
 
 
 def _moving(blocks: dict[str, Block]) -> dict[str, tuple[Array, Array]]:

@@ -100,11 +100,11 @@ class Prior:
         acting = np.array([i for i in mothers if not names[i].startswith(shown)])
         return acting, np.setdiff1d(mothers, acting)
 
-    def center_shifts(self, key: Array, n: int, size: int) -> Array:
+    def center_shifts(self, key: Array, n: int, size: int) -> np.ndarray:
         """Draws of the prior's own centers, (draw, size), in units of z; zero for latents without doubt."""
         sd = np.zeros(size)
         sd[: len(self.latents)] = [latent.center_sd for latent in self.latents]
-        return jax.random.normal(key, (n, size)) * jnp.asarray(sd)[None]
+        return np.asarray(jax.random.normal(key, (n, size))) * sd
 
 
 @functools.lru_cache(maxsize=8)

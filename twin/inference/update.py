@@ -55,7 +55,15 @@ def update_many(
     """`update` of many women of one prior and one standard, each with her own key; those of equal shapes together.
 
     women : encoded anew from their whole records. Each keeps her number of draws, which must be one for all.
+    Raises : UnusableInput "mixed-posteriors"; "earlier-than-posterior".
     """
+    kinds = {(p.prior.id, p.prior.sha256, p.standard, p.z.shape[1]) for p in posteriors}
+    if len(kinds) > 1:
+        raise UnusableInput(
+            "mixed-posteriors",
+            f"posteriors of {len(kinds)} kinds; expected one prior, one growth standard and one number of draws. "
+            "Nothing was updated. Update those of each kind together.",
+        )
     for posterior, day in zip(posteriors, as_of_days, strict=True):
         if day < posterior.as_of_day:
             raise UnusableInput(

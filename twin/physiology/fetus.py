@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from twin.growth_standards import biometry_median, efw_g, reference_weight_g
 from twin.physiology.parameters import FetalParams
-from twin.programs import stored
+from twin.programs import placed, stored
 
 FIRST_WEEK = 14  # fetal integration starts here, at theta times the standard
 LAST_WEEK = 45
@@ -46,7 +46,7 @@ class GrowthTable(eqx.Module):
 def growth_table(standard: str) -> GrowthTable:
     """The table of a standard. Raises : UnknownStandard, listing the names available."""
     weight, measures = _growth_table(table_days(), standard)
-    return GrowthTable(jnp.asarray(np.asarray(weight)), jnp.asarray(np.asarray(measures)))
+    return GrowthTable(placed(np.asarray(weight)), placed(np.asarray(measures)))
 
 
 @stored("standard")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -14,6 +13,7 @@ from twin.forecast import DeliveryPolicy, Forecast, ScenarioPlan, delivery_days
 from twin.growth_standards import BIRTHWEIGHT_STANDARDS, biometry_from_z, range_days
 from twin.inference.calibrate import Posterior
 from twin.inference.diagnostics import as_told
+from twin.programs import placed
 from twin.record import PatientRecord, Scope
 from twin.record.scope import GLUCOSE_FORECAST
 from twin.risk.drivers import drivers
@@ -93,7 +93,7 @@ class _Estimator:
         self.z = posterior.z[:, forecast.chosen]
         self.ess = float(min(posterior.calibration.ess_min or self.z.shape[1], self.z.shape[1]))
         key = jax.random.key(seed)
-        self.shifts = np.asarray(posterior.prior.center_shifts(key, N_DRAWS, self.z.shape[0]))
+        self.shifts = posterior.prior.center_shifts(key, N_DRAWS, self.z.shape[0])
         self.rng = np.random.default_rng(seed)
 
     def conditional(self, weight: np.ndarray, day: np.ndarray) -> dict[str, np.ndarray]:
@@ -111,9 +111,7 @@ class _Estimator:
             for step in (-POLICY_STEP_DAYS, POLICY_STEP_DAYS):
                 policy = DeliveryPolicy(last_day=plan.delivery.last_day + step)
                 moved = np.asarray(
-                    delivery_days(
-                        jnp.asarray(self.forecast.delivery_uniform), policy, self.posterior.as_of_day
-                    )
+                    delivery_days(placed(self.forecast.delivery_uniform), policy, self.posterior.as_of_day)
                 )
                 others.append(self.conditional(weight, moved))
         rows = []

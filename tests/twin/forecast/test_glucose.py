@@ -142,7 +142,7 @@ def test_weights_are_flattened_until_enough_draws_count():
     np.testing.assert_allclose(same, 1.0 / 500)
 
 
-@pytest.mark.parametrize("readings", [np.zeros(TIMES), np.full(10, 100.0)])
+@pytest.mark.parametrize("readings", [np.zeros(TIMES), np.full(TIMES, np.inf), np.full(10, 100.0)])
 def test_readings_that_are_none(day, readings):
     with pytest.raises(UnusableInput, match="expected 96 values"):
         day(readings=readings)

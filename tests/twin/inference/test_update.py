@@ -12,7 +12,7 @@ from twin.encode import encode
 from twin.errors import UnusableInput
 from twin.fhir import known_at
 from twin.inference.calibrate import calibrate
-from twin.inference.update import carried, update
+from twin.inference.update import carried, update, update_many
 
 EARLIER = 215.0  # before her third scan and her last week of finger pricks; the same shapes
 DRAWS = 3000
@@ -85,3 +85,16 @@ def test_another_woman_and_an_earlier_day_are_refused(one_posterior, one_record)
     with pytest.raises(UnusableInput, match="earlier day") as why:
         update(jax.random.key(1), one_posterior, one_record, as_of_day=AS_OF_DAY - 1.0)
     assert why.value.code == "earlier-than-posterior"
+
+
+def test_posteriors_of_several_kinds_are_refused_together(one_posterior):
+    other = replace(one_posterior, standard="who")
+    keys = list(jax.random.split(jax.random.key(1)))
+    with pytest.raises(UnusableInput, match="2 kinds") as why:
+        update_many(keys, [one_posterior, other], [one_posterior.data] * 2, [AS_OF_DAY] * 2)
+    assert why.value.code == "mixed-posteriors"
+
+
+def test_an_unknown_method_is_refused(one_record):
+    with pytest.raises(UnusableInput, match="'NUTS' is not known"):
+        calibrate(jax.random.key(1), one_record, as_of_day=AS_OF_DAY, standard=STANDARD, method="NUTS")
