@@ -6,11 +6,11 @@ Finger pricks, OGTT and scans at 20, 30 and 35.5 weeks; first fit at 30.5 weeks,
 pricks), 33.5 (two weeks) and 35.8 (two weeks and a scan). Each update starts from the one before. P(> 4000 g) and
 quantiles integrate the residual at birth in closed form over 6000 draws; growth still to come, day of birth and the
 noise of the proposals are common. A second fit with another key, at the last day, shows what Monte-Carlo error alone
-does: with 2000 draws, 300 of them effective, it alone moves q95 by 40 g in some women.
+does.
 
-Bars: P within 0.02 and q05, q50, q95 within 40 g in 95 of 100 comparisons each. Where Monte-Carlo error alone would
-leave 99 of 100 inside, correct code falls below 95 of 100 of 150 with probability 2e-4; an update that is outside in
-one of ten is found with probability 0.98.
+Bars, those of laplace against NUTS: P within 0.02 in 95 of 100 comparisons, q05, q50 and q95 within 40 g in all. Where
+Monte-Carlo error alone would leave 99 of 100 inside, correct code falls below 95 of 100 of 150 with probability 2e-4;
+an update that is outside in one of ten is found with probability 0.98.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ def main() -> None:
     short = []
     if found["p"]["inside"] < SHARE:
         short.append(f"P within {P_BAR} in {found['p']['inside']:.3f}, expected {SHARE}")
-    if found["grams"]["inside"] < SHARE:
-        short.append(f"quantiles within {GRAMS_BAR} g in {found['grams']['inside']:.3f}, expected {SHARE}")
+    if found["grams"]["largest"] > GRAMS_BAR:
+        short.append(f"quantiles differ by up to {found['grams']['largest']:.0f} g, accepted {GRAMS_BAR:g}")
     verdict(found, short)
 
 
