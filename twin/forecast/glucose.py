@@ -41,6 +41,9 @@ TIMES = int(1440 / CGM_STEP_MIN)
 ESS_KEPT = (
     60.0  # draws that must still count after the readings of the day; below it their weight is flattened
 )
+#: SD of what a new day brings (meals' effects and residual), over that of the days fitted: no two days are alike, and
+#: the model takes them to be. Without it 90 % intervals held 84 to 91 % on BIG IDEAs and Shanghai, with it 87 to 92 %
+NEW_DAY_SD = 1.10
 DAYS_BACK = 7  # days whose residuals are carried on; earlier ones say next to nothing of the level of the day
 
 
@@ -207,8 +210,8 @@ def sensor_day(
     path, told = _given(
         k_path,
         jnp.asarray(level + (carried * cv).T),
-        jnp.asarray(np.moveaxis(np.asarray(slope, dtype=float), 2, 0)),
-        jnp.asarray(cv),
+        jnp.asarray(NEW_DAY_SD * np.moveaxis(np.asarray(slope, dtype=float), 2, 0)),
+        jnp.asarray(NEW_DAY_SD * cv),
         jnp.asarray(R),
         jnp.asarray(np.log(np.where(known, value, 100.0))),
         jnp.asarray(known),
