@@ -155,7 +155,7 @@ def climb(look: Callable[..., Sweep], z: np.ndarray, mass: np.ndarray, shared: i
     def to_gain(i: int) -> float:
         return float(0.5 * gradient[i] @ scipy.linalg.solve(H[i], gradient[i], assume_a="pos"))
 
-    started = np.isfinite(value) & np.isfinite(gradient).all(axis=1) & np.isfinite(H).all(axis=(1, 2))
+    started = _usable(value, gradient, H)
     H[~started], gradient[~started] = (
         np.eye(size),
         0.0,
@@ -172,9 +172,10 @@ def climb(look: Callable[..., Sweep], z: np.ndarray, mass: np.ndarray, shared: i
         bend = 0.5 * np.einsum("ij,ijk,ik->i", move, H[open_], move)
         promised = np.einsum("ij,ij->i", move, gradient[open_]) - bend
         new = look(open_, candidate, mass[open_])
+        usable = _usable(new.value, new.gradient, new.H)
         for j, i in enumerate(open_.tolist()):
             count[i] += 1
-            if new.value[j] > value[i]:
+            if usable[j] and new.value[j] > value[i]:
                 kept = (
                     2.0 * (new.value[j] - value[i]) / promised[j] - 1.0
                 )  # 1 where the model's promise was kept
@@ -194,6 +195,21 @@ def climb(look: Callable[..., Sweep], z: np.ndarray, mass: np.ndarray, shared: i
         )
         for i in everyone
     ]
+
+
+def _usable(value: np.ndarray, gradient: np.ndarray, H: np.ndarray) -> np.ndarray:
+    """Whether a search can stand where these are, (posterior,): finite, and the curvature positive definite in the
+    arithmetic at hand."""
+
+    def definite(matrix: np.ndarray) -> bool:
+        try:
+            np.linalg.cholesky(matrix)
+        except np.linalg.LinAlgError:
+            return False
+        return True
+
+    finite = np.isfinite(value) & np.isfinite(gradient).all(axis=1) & np.isfinite(H).all(axis=(1, 2))
+    return np.array([f and definite(h) for f, h in zip(finite, H, strict=True)])
 
 
 class _Round(NamedTuple):

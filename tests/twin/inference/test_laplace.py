@@ -11,7 +11,7 @@ from tests.one_woman import AS_OF_DAY, FORECAST_DRAWS, POSTERIOR_DRAWS, STANDARD
 from twin.inference import calibrate as calibrate_module
 from twin.inference import laplace
 from twin.inference.calibrate import calibrate, calibrate_many
-from twin.inference.linearise import stack_women, standard_mass, sweep_many
+from twin.inference.linearise import Sweep, stack_women, standard_mass, sweep_many
 from twin.inference.model import evaluate
 
 
@@ -245,6 +245,26 @@ def test_a_woman_nowhere_possible_does_not_stop_the_others(prior, data):
     bad, good = calibrate_many(keys, [wrong, data], *rest, draws=POSTERIOR_DRAWS)
     assert not bad.calibration.ok and bad.calibration.reasons and np.isfinite(bad.z).all()
     assert good.calibration.ok
+
+
+@pytest.mark.parametrize("broken", [np.full((2, 2), 1e40), np.diag([1.0, -1.0]), np.full((2, 2), np.nan)])
+@pytest.mark.parametrize("from_the_start", [False, True])
+def test_a_curvature_that_is_none_stops_nobody(broken, from_the_start):
+    """Two normal densities with their modes at 3; the second has no curvature beyond 1 (or nowhere)."""
+
+    def look(who, z, mass):
+        H = np.tile(np.eye(2), (len(z), 1, 1))
+        for j, i in enumerate(who):
+            if i == 1 and (from_the_start or z[j, 0] > 1.0):
+                H[j] = broken
+        return Sweep(-0.5 * np.sum((z - 3.0) ** 2, axis=1), 3.0 - z, H, mass)
+
+    good, bad = laplace.climb(look, np.zeros((2, 2)), np.zeros((2, 0)), 2)
+    assert good.converged
+    np.testing.assert_allclose(good.z, 3.0, atol=0.1)
+    assert not bad.converged
+    assert np.isfinite(bad.z).all()
+    assert np.isfinite(bad.factor).all()
 
 
 def test_the_past_of_a_batch_is_the_models(monkeypatch, prior, data):
