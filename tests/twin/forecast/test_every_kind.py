@@ -9,7 +9,7 @@ from scenarios.strategies import NAMES, plan_of
 from tests.one_woman import AS_OF_DAY, STANDARD, at, make_record
 from twin.encode import encode
 from twin.forecast.ensemble import run_ensemble
-from twin.forecast.run import _future, single
+from twin.forecast.run import LEVEL_SD, _future, level_error, single
 from twin.inference.linearise import standard_mass, sweep
 from twin.inference.model import evaluate
 from twin.inference.priors import XI_CELLS, load_prior, n_deviations
@@ -63,3 +63,12 @@ def test_fit_and_forecast_trace(kind):
     )
     assert out.lean_g.shape[:2] == out.daily_insulin_U.shape[:2] == (len(NAMES), DRAWS)
     assert {x.dtype for x in jax.tree.leaves(out)} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_a_sensor_fixes_the_level_closer_than_the_equations_are_right(kind):
+    """SD over 4000 draws: within five of its standard errors (false alarm 6e-7)."""
+    data = encode(make_record(KINDS[kind]), AS_OF_DAY, standard=STANDARD)
+    missed = level_error(jax.random.key(3), data, 4000)
+    expected = LEVEL_SD if "sensor" in kind else 0.0
+    assert missed.std() == pytest.approx(expected, rel=5.0 / np.sqrt(2 * 4000))
