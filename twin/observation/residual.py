@@ -4,7 +4,8 @@ The residual of ln glucose, in units of its SD, is a level that holds for the da
 another one (correlation (t_b exp(-s/t_b) - t_a exp(-s/t_a)) / (t_b - t_a)): smooth over minutes, gone after hours. How
 smooth differs from sensor to sensor: t_a is a latent. How much a reading says of each part depends on which readings
 there are and on t_a alone, so the Kalman gains are made once, outside the model, as polynomials in ln t_a; inside it a
-scan along the day gives each reading's mean given those before it.
+scan along the day gives each reading's mean given those before it. From day to day the level is remembered, and a part
+of what moves comes back at its time of the day.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ CGM_STEP_MIN = 15.0
 #: day in the variance and its memory, and t_b
 DAY_SHARE = 0.30
 DRIVING_MIN = 60.0
-DAY_MEMORY_DAYS = 6.0  # of the level of the day, from one day to the next
+DAY_MEMORY_DAYS = 6.0  # of the level of the day, and of what recurs, from one day to the next
+#: share of what moves within a day that comes back at the same time of other days (docs/model/observation.md)
+RECURRING_SHARE = 0.20
 DAY_MIN = 1440.0
 DRIVEN_RANGE_MIN = (1.5, 55.0)  # of t_a
 #: Chebyshev terms in ln t_a of the gains: within 1e-4 of the filter's own over the range
@@ -48,12 +51,17 @@ def dynamics(driven_min: float, step_min: float = CGM_STEP_MIN) -> tuple[np.ndar
     return A, stationary - A @ stationary @ A.T, stationary
 
 
-def correlation(lag_min: np.ndarray, driven_min: float, days_apart: np.ndarray | float = 0.0) -> np.ndarray:
-    """Correlation of the residual over a lag, of readings of one day or of days so many apart."""
-    lag, ta, tb = np.abs(lag_min), driven_min, DRIVING_MIN
-    moving = (tb * np.exp(-lag / tb) - ta * np.exp(-lag / ta)) / (tb - ta)
-    level = np.exp(-np.abs(days_apart) / DAY_MEMORY_DAYS)
-    return np.asarray(DAY_SHARE * level + (1.0 - DAY_SHARE) * moving)
+def correlation(clock_min: np.ndarray, driven_min: float, days_apart: np.ndarray | float = 0.0) -> np.ndarray:
+    """Correlation of the residual of readings so far apart on the clock, of one day or of days so many apart."""
+    ta, tb = driven_min, DRIVING_MIN
+
+    def moving(lag: np.ndarray | float) -> np.ndarray:
+        return np.asarray((tb * np.exp(-np.abs(lag) / tb) - ta * np.exp(-np.abs(lag) / ta)) / (tb - ta))
+
+    remembered = np.exp(-np.abs(days_apart) / DAY_MEMORY_DAYS)
+    passing = (1.0 - RECURRING_SHARE) * moving(clock_min + DAY_MIN * days_apart)
+    recurring = RECURRING_SHARE * remembered * moving(clock_min)
+    return np.asarray(DAY_SHARE * remembered + (1.0 - DAY_SHARE) * (passing + recurring))
 
 
 def kalman(mask: np.ndarray, driven_min: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,9 +164,8 @@ def given_days_before(
     n_time = mask.shape[1]
     day, time = np.nonzero(mask)
     at = CGM_STEP_MIN * np.concatenate([time, np.arange(n_time)])
-    back = np.concatenate([days_before[day], np.zeros(n_time)])
-    apart = np.subtract.outer(back, back)
-    C = correlation(np.subtract.outer(at, at) - DAY_MIN * apart, driven_min, apart)
+    on = -np.concatenate([days_before[day], np.zeros(n_time)])
+    C = correlation(np.subtract.outer(at, at), driven_min, np.subtract.outer(on, on))
     seen, ahead = slice(len(day)), slice(len(day), None)
     weight = scipy.linalg.solve(C[seen, seen], C[seen, ahead], assume_a="pos").T
     return weight @ residual[day, time], C[ahead, ahead] - weight @ C[seen, ahead]

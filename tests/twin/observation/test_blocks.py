@@ -173,17 +173,25 @@ def test_residuals_come_back_from_their_innovations():
 
 
 def test_a_day_given_those_before_is_the_conditional_gaussian():
-    """Against the other form of it, by the joint precision; the eve says more than the day before it."""
+    """Against the other form of it, by the joint precision, with the three parts of the residual as processes of their
+    own; the eve says more than the day before it."""
     rng = np.random.default_rng(6)
     mask, before = rng.random((2, 20)) > 0.3, np.array([1.0, 4.0])
     r = rng.standard_normal((2, 20, 3))
     mean, C = residual.given_days_before(r, mask, before, MEMORY)
     day, time = np.nonzero(np.concatenate([mask, np.ones((1, 20), bool)]))
     back = np.append(before, 0.0)[day]
-    level = residual.DAY_SHARE * np.exp(-np.abs(np.subtract.outer(back, back)) / residual.DAY_MEMORY_DAYS)
-    clock = 15.0 * time - 1440.0 * back
-    moving = residual.correlation(np.subtract.outer(clock, clock), MEMORY) - residual.DAY_SHARE
-    P = np.linalg.inv(level + moving)
+    remembered = np.exp(-np.abs(np.subtract.outer(back, back)) / residual.DAY_MEMORY_DAYS)
+
+    def moving(at):
+        same_day = residual.correlation(np.subtract.outer(at, at), MEMORY)
+        return (same_day - residual.DAY_SHARE) / (1.0 - residual.DAY_SHARE)
+
+    passing = (1.0 - residual.RECURRING_SHARE) * moving(15.0 * time - 1440.0 * back)
+    recurring = residual.RECURRING_SHARE * remembered * moving(15.0 * time)
+    whole = residual.DAY_SHARE * remembered + (1.0 - residual.DAY_SHARE) * (passing + recurring)
+    assert np.linalg.eigvalsh(whole).min() > 0.0
+    P = np.linalg.inv(whole)
     new, n = slice(mask.sum(), None), mask.sum()
     np.testing.assert_allclose(C, np.linalg.inv(P[new, new]), atol=1e-8)
     np.testing.assert_allclose(mean, -C @ P[new, :n] @ r[day[:n], time[:n]], atol=1e-8)
@@ -192,6 +200,19 @@ def test_a_day_given_those_before_is_the_conditional_gaussian():
         residual.given_days_before(np.ones((1, 20, 1)), one, np.array([d]), MEMORY)[0] for d in (1.0, 3.0)
     )
     assert (eve > earlier).all() and (earlier > 0.0).all()
+
+
+def test_a_bump_comes_back_at_its_time_of_day():
+    """A residual of an hour around noon on each of a week's days is expected there on the next, and nowhere else."""
+    mask, before = np.ones((7, 96), bool), np.arange(1.0, 8.0)
+    bump = np.zeros((7, 96, 1))
+    bump[:, 30:34] = 1.0
+    flat, one_day = bump.copy(), bump.copy()
+    one_day[1:] = 0.0
+    mean, C = residual.given_days_before(flat, mask, before, MEMORY)
+    assert 0.1 < mean[31, 0] < 1.0 and np.abs(mean[60:90]).max() < 0.1
+    assert mean[31, 0] > 2.0 * residual.given_days_before(one_day, mask, before, MEMORY)[0][31, 0]
+    assert np.linalg.eigvalsh(C).min() > 0.0
 
 
 def test_spot_cv_is_meter_and_day():
