@@ -8,6 +8,7 @@ the pregnancy is not dated. `source` leads back to the entry the row came from.
 from __future__ import annotations
 
 from collections.abc import Mapping
+import functools
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -147,4 +148,9 @@ class PatientRecord:
 
 def empty_table(name: str) -> pd.DataFrame:
     """An empty table with the right columns and dtypes; `name` is a key of `COLUMNS`."""
+    return _empty(name).copy()
+
+
+@functools.cache
+def _empty(name: str) -> pd.DataFrame:
     return pd.DataFrame({c: pd.Series(dtype=t) for c, t in COLUMNS[name].items()})

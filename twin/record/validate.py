@@ -149,11 +149,14 @@ def _not_one_of(column: str, allowed: tuple[str, ...]) -> Callable[[pd.Series], 
 
 def _limits(sieve: _Sieve, name: str) -> None:
     if name == "biometry":
-        for quantity in schema.BIOMETRY_QUANTITIES:
-            low, high = limits(f"biometry.{quantity}")["value"]
-            of_it = sieve.df["quantity"] == quantity
-            outside = of_it & ~sieve.df["value"].between(low, high)
-            sieve.drop(outside, "implausible-value", _outside("value", low, high))
+        values = zip(sieve.df["quantity"], sieve.df["value"], strict=True)
+        inside = [low <= v <= high for q, v in values for low, high in [limits(f"biometry.{q}")["value"]]]
+        outside = ~pd.Series(inside, index=sieve.df.index, dtype=bool)
+        sieve.drop(
+            outside,
+            "implausible-value",
+            lambda r: _outside("value", *limits(f"biometry.{r['quantity']}")["value"])(r),
+        )
         return
     for column, (low, high) in limits(name).items():
         if column == "value_mg_dl":
@@ -208,16 +211,14 @@ def _glucose_outside(row: pd.Series) -> str:
 
 def _sizes(sieve: _Sieve) -> None:
     df = sieve.df
-    ratio = pd.Series(np.nan, index=df.index)
-    outside = pd.Series(False, index=df.index)
-    for quantity, (low, high) in SIZE_RATIO.items():
-        of_it = (df["quantity"] == quantity) & df["gestational_day"].notna()
-        day = df.loc[of_it, "gestational_day"].to_numpy()
-        typical = typical_size(quantity, day)
-        ratio[of_it] = df.loc[of_it, "value"] / typical
-        z = (df.loc[of_it, "value"] - typical) / typical_sd(quantity, day)
-        outside |= of_it & ratio.notna() & ~ratio.between(low, high)
-        outside[of_it] |= z.abs() > SIZE_SD
+    quantity, value, day = (df[c].to_numpy() for c in ("quantity", "value", "gestational_day"))
+    ratio, outside = np.full(len(df), np.nan), np.zeros(len(df), bool)
+    for name, (low, high) in SIZE_RATIO.items():
+        of_it = quantity == name
+        typical = typical_size(name, day[of_it])
+        r, z = value[of_it] / typical, (value[of_it] - typical) / typical_sd(name, day[of_it])
+        ratio[of_it] = r
+        outside[of_it] = (r < low) | (r > high) | (np.abs(z) > SIZE_SD)
 
     def say(row: pd.Series) -> str:
         r = float(row["_ratio"])
@@ -228,7 +229,7 @@ def _sizes(sieve: _Sieve) -> None:
         )
 
     sieve.df = df.assign(_ratio=ratio)
-    sieve.drop(outside, "implausible-size", say)
+    sieve.drop(pd.Series(outside, index=df.index), "implausible-size", say)
     early = (sieve.df["quantity"] == "efw_g") & (sieve.df["gestational_day"] < EFW_FIRST_DAY)
     sieve.warn(
         early,
