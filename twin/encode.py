@@ -517,35 +517,38 @@ def _cgm(record: PatientRecord, n_glucose: int, meals: tuple[tuple[float, float]
 
 
 def _ogtt(record: PatientRecord, n_glucose: int) -> ToleranceTests:
-    table = record.glucose[(record.glucose["kind"] == "ogtt") & record.glucose["gestational_day"].notna()]
-    loaded = table["load_g"].notna() | (
-        table["minutes_post_load"] == 0
-    )  # an unknown load says nothing after time 0
-    table = table[loaded & table["minutes_post_load"].notna()]
-    tests: list[pd.DataFrame] = []
-    if len(table):
-        start = table["time_local"] - pd.to_timedelta(table["minutes_post_load"], unit="min")
-        tests = [g for _, g in table.groupby(start.dt.normalize()) if g["gestational_day"].min() >= 84.0]
+    table = record.glucose[(record.glucose["kind"] == "ogtt").to_numpy()]
+    day, after, grams, level = (
+        table[c].to_numpy(dtype=float)
+        for c in ("gestational_day", "minutes_post_load", "load_g", "value_mg_dl")
+    )
+    # an unknown load says nothing after time 0
+    usable = np.isfinite(day) & np.isfinite(after) & (np.isfinite(grams) | (after == 0.0))
+    ms = np.where(usable, 60_000.0 * after, 0.0).astype("timedelta64[ms]")
+    begun = (table["time_local"].to_numpy() - ms).astype("datetime64[D]")
+    groups = (np.flatnonzero(usable & (begun == d)) for d in np.unique(begun[usable]))
+    tests = [rows for rows in groups if day[rows].min() >= 84.0]
     size = bucket(len(tests), (0, 1, 2, 4))
     tests = tests[-size:] if size else []
     value = np.full((size, OGTT_TIMES), 100.0)
     minute = np.zeros((size, OGTT_TIMES))
-    mask = np.zeros((size, OGTT_TIMES))
+    mask = np.zeros((size, OGTT_TIMES), bool)
     week = np.full(size, 28.0)
     load = np.full(size, 75_000.0)
+    read = (table["censor"] == "").to_numpy() & (after >= 0.0) & (after <= 180.0)
     for i, test in enumerate(tests):
-        rows = test.sort_values("minutes_post_load").head(OGTT_TIMES)
+        rows = test[np.argsort(after[test], kind="stable")][:OGTT_TIMES]
         k = len(rows)
-        value[i, :k] = rows["value_mg_dl"]
-        minute[i, :k] = np.clip(rows["minutes_post_load"], 0.0, 180.0)
-        mask[i, :k] = (rows["censor"] == "") & rows["minutes_post_load"].between(0.0, 180.0)
-        week[i] = rows["gestational_day"].iloc[0] / 7.0
-        grams = rows["load_g"].dropna()
-        load[i] = 1000.0 * float(grams.iloc[0]) if len(grams) else 75_000.0
+        value[i, :k] = level[rows]
+        minute[i, :k] = np.clip(after[rows], 0.0, 180.0)
+        mask[i, :k] = read[rows]
+        week[i] = day[rows[0]] / 7.0
+        known = grams[rows][np.isfinite(grams[rows])]
+        load[i] = 1000.0 * known[0] if len(known) else 75_000.0
     return ToleranceTests(
         value=placed(value),
         minute=placed(minute),
-        mask=placed(mask > 0),
+        mask=placed(mask),
         week=placed(week),
         glucose_week=placed(np.clip(np.floor(week) - GLUCOSE_FROM_WEEK, 0, n_glucose - 1).astype(int)),
         weight_kg=placed(weight_by_week(record, week)),

@@ -88,6 +88,8 @@ def kalman(mask: np.ndarray, driven_min: np.ndarray) -> tuple[np.ndarray, np.nda
 def gains(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`kalman` as polynomials of ln t_a, for `at_memory`: coefficients of the gains, (term, state, series, time), and
     of the logarithm of the SD, (term, series, time)."""
+    if not len(mask):
+        return np.zeros((TERMS, 3, *mask.shape)), np.zeros((TERMS, *mask.shape))
     low, high = np.log(DRIVEN_RANGE_MIN)
     node = np.polynomial.chebyshev.chebpts1(TERMS)
     K, sd = kalman(mask, np.exp(low + 0.5 * (high - low) * (node + 1.0)))
