@@ -7,8 +7,8 @@ the pregnancy is not dated. `source` leads back to the entry the row came from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
