@@ -172,7 +172,7 @@ def climb(look: Callable[..., Sweep], z: np.ndarray, mass: np.ndarray, shared: i
         bend = 0.5 * np.einsum("ij,ijk,ik->i", move, H[open_], move)
         promised = np.einsum("ij,ij->i", move, gradient[open_]) - bend
         new = look(open_, candidate, mass[open_])
-        usable = _usable(new.value, new.gradient, new.H)
+        usable = _usable(*(np.asarray(x) for x in (new.value, new.gradient, new.H)))
         for j, i in enumerate(open_.tolist()):
             count[i] += 1
             if usable[j] and new.value[j] > value[i]:
