@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from twin.record import COLUMNS, PatientRecord, Statement, assemble_facts, empty_table
+from twin.record import COLUMNS, PatientRecord, Statement, assemble_facts, empty_table, to_table
 
 
 def skeleton_record(
@@ -17,28 +17,28 @@ def skeleton_record(
     """The tables of `rows` in the record's columns and order. Nothing is validated: the rows are our own."""
     facts, issues = assemble_facts(statements)
     assert not issues and facts.lmp_equivalent is not None, issues
-    start = pd.Timestamp(facts.lmp_equivalent)
+    start = np.datetime64(facts.lmp_equivalent)
     tables = {name: _table(name, rows.get(name, ()), start) for name in COLUMNS}
     return PatientRecord(pseudonym=pseudonym, **tables, facts=facts, history=tuple(statements))
 
 
-def _table(name: str, rows: Sequence[Mapping[str, Any]], start: pd.Timestamp) -> pd.DataFrame:
+def _table(name: str, rows: Sequence[Mapping[str, Any]], start: np.datetime64) -> pd.DataFrame:
     if not rows:
         return empty_table(name)
-    raw = pd.DataFrame(list(rows))
-    local = pd.to_datetime(raw["time_local"])
-    columns: dict[str, Any] = {}
+    rows = sorted(rows, key=lambda r: (r["time_local"], r.get("source", "")))
+    local = np.array([r["time_local"] for r in rows], dtype="datetime64[ns]")
+    columns: dict[str, np.ndarray] = {}
     for column, dtype in COLUMNS[name].items():
-        if column == "time_utc":
-            columns[column] = local.dt.tz_localize("UTC")
+        if column in ("time_utc", "time_local"):
+            columns[column] = local
         elif column == "gestational_day":
-            columns[column] = (local - start) / pd.Timedelta(days=1)
+            columns[column] = (local - start) / np.timedelta64(1, "D")
         elif column == "scan":
-            columns[column] = pd.factorize(local.dt.normalize(), sort=True)[0]
-        elif column in raw:
-            columns[column] = raw[column].fillna("") if dtype == "str" else raw[column]
+            columns[column] = np.unique(local.astype("datetime64[D]"), return_inverse=True)[1]
+        elif dtype == "str":
+            columns[column] = np.array([r.get(column, "") for r in rows], dtype=object)
+        elif dtype.startswith("datetime64"):
+            columns[column] = np.array([r.get(column, "NaT") for r in rows], dtype=dtype)
         else:
-            columns[column] = "" if dtype == "str" else np.nan
-    table = pd.DataFrame(columns, index=raw.index)
-    table = table.sort_values(["time_utc", "source"], kind="stable", ignore_index=True)
-    return table.astype(COLUMNS[name])
+            columns[column] = np.array([r.get(column, np.nan) for r in rows], dtype=dtype)
+    return to_table(name, columns)

@@ -18,6 +18,7 @@ from twin.record.tables import (
     RecordIssue,
     Statement,
     empty_table,
+    to_table,
 )
 from twin.record.validate import validate_table
 
@@ -38,6 +39,7 @@ __all__ = [
     "read_tables",
     "scope_gate",
     "suspended_windows",
+    "to_table",
     "validate_table",
     "write_tables",
 ]

@@ -11,7 +11,9 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 _TIME = {"time_utc": "datetime64[ns, UTC]", "time_local": "datetime64[ns]", "gestational_day": "float64"}
@@ -149,6 +151,17 @@ class PatientRecord:
 def empty_table(name: str) -> pd.DataFrame:
     """An empty table with the right columns and dtypes; `name` is a key of `COLUMNS`."""
     return _empty(name).copy()
+
+
+def to_table(name: str, columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """The table `name` from arrays of one length: float64, int64, datetime64[ns] (UTC or wall clock), str."""
+
+    def column(values: np.ndarray, dtype: str) -> Any:
+        if "UTC" in dtype:
+            return pd.DatetimeIndex(values, tz="UTC")
+        return pd.array(values, dtype="str") if dtype == "str" else values
+
+    return pd.DataFrame({c: column(columns[c], dtype) for c, dtype in COLUMNS[name].items()})
 
 
 @functools.cache

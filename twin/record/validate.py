@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import pandas as pd
 from twin import schema
 from twin.errors import TwinError
 from twin.record.plausibility import EFW_FIRST_DAY, SIZE_RATIO, SIZE_SD, limits, typical_sd, typical_size
-from twin.record.tables import COLUMNS, RecordIssue, empty_table
+from twin.record.tables import COLUMNS, RecordIssue, empty_table, to_table
 
 _WORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("glucose", "kind"): schema.GLUCOSE_KINDS,
@@ -43,23 +45,37 @@ _SUSPECT_SHARE, _SUSPECT_ROWS = 0.5, 3  # a device most of whose values are impo
 OUTSIDE_RANGE = "outside-formula-range"
 
 
-class _Sieve:
-    """Rows still in, and the issues of those that left."""
+Row = Mapping[str, Any]
+Column = (
+    np.ndarray
+)  # float64, int64, datetime64[ns] (an instant in UTC or a wall clock), or object holding str
 
-    def __init__(self, df: pd.DataFrame):
-        self.df = df
+
+class _Sieve:
+    """Rows still in, by column, and the issues of those that left."""
+
+    def __init__(self, columns: dict[str, Column]):
+        self.columns = columns
         self.issues: list[RecordIssue] = []
 
-    def drop(self, bad: pd.Series, code: str, say: Callable[[pd.Series], str]) -> None:
-        if not bad.any():
-            return
-        for _, row in self.df[bad].iterrows():
-            self.issues.append(RecordIssue(str(row["source"]), code, say(row)))
-        self.df = self.df[~bad]
+    def __getitem__(self, column: str) -> Column:
+        return self.columns[column]
 
-    def warn(self, which: pd.Series, code: str, say: Callable[[pd.Series], str]) -> None:
-        for _, row in self.df[which].iterrows():
-            self.issues.append(RecordIssue(str(row["source"]), code, say(row), "warning"))
+    def drop(self, bad: np.ndarray, code: str, say: Callable[[Row], str]) -> None:
+        if bad.any():
+            self._report(bad, code, say, "rejected")
+            self.take(np.flatnonzero(~bad))
+
+    def warn(self, which: np.ndarray, code: str, say: Callable[[Row], str]) -> None:
+        self._report(which, code, say, "warning")
+
+    def take(self, rows: np.ndarray) -> None:
+        self.columns = {name: values[rows] for name, values in self.columns.items()}
+
+    def _report(self, which: np.ndarray, code: str, say: Callable[[Row], str], severity: str) -> None:
+        for i in np.flatnonzero(which):
+            row = {name: values[i] for name, values in self.columns.items()}
+            self.issues.append(RecordIssue(str(row["source"]), code, say(row), severity))
 
 
 def validate_table(name: str, df: pd.DataFrame) -> tuple[pd.DataFrame, tuple[RecordIssue, ...]]:
@@ -78,59 +94,53 @@ def validate_table(name: str, df: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Rec
         )
     if df.empty:
         return empty_table(name), ()
-    sieve = _Sieve(_with_all_columns(name, df))
-    _types(sieve, name)
+    sieve = _typed(name, df)
     _words(sieve, name)
     _limits(sieve, name)
     if name == "biometry":
         _sizes(sieve)
     _duplicates(sieve, name)
-    clean = sieve.df[list(COLUMNS[name])]  # sorted by the search for duplicates
-    return clean.reset_index(drop=True).astype(COLUMNS[name]), tuple(sieve.issues)
+    return to_table(name, sieve.columns), tuple(sieve.issues)
 
 
-def _with_all_columns(name: str, df: pd.DataFrame) -> pd.DataFrame:
-    out = {}
+def _typed(name: str, df: pd.DataFrame) -> _Sieve:
+    """The columns in the contract's types, without the rows that have a wrong type, no time or no value."""
+    columns: dict[str, Column] = {}
+    bad = np.zeros(len(df), bool)
     for column, dtype in COLUMNS[name].items():
-        if column in df:
-            out[column] = df[column].reset_index(drop=True)
-        elif dtype.startswith("datetime64"):
-            out[column] = pd.Series(pd.NaT, index=range(len(df)), dtype=dtype)
-        else:
-            fill = {"str": "", "int64": 0}.get(dtype, float("nan"))
-            out[column] = pd.Series(fill, index=range(len(df)), dtype=dtype)
-    return pd.DataFrame(out)
-
-
-def _types(sieve: _Sieve, name: str) -> None:
-    columns: dict[str, pd.Series] = {}
-    bad = pd.Series(False, index=sieve.df.index)
-    for column, dtype in COLUMNS[name].items():
-        raw = sieve.df[column]
-        if raw.dtype == dtype and dtype != "str":
-            columns[column] = raw
+        if column not in df:
+            fill = {"str": "", "int64": 0}.get(dtype, "NaT" if dtype.startswith("datetime64") else np.nan)
+            columns[column] = np.full(len(df), fill, dtype=_on_the_way(dtype))
             continue
-        columns[column] = good = _as_type(raw, dtype)
-        if dtype != "str":
-            bad |= good.isna() & raw.notna()
-    sieve.df = pd.DataFrame(columns)
+        raw = df[column]
+        if dtype == "str":
+            words = raw if raw.dtype == dtype else raw.fillna("").astype("str")
+            columns[column] = words.to_numpy(dtype=object, na_value="")
+            continue
+        good = raw if raw.dtype == dtype else _as_type(raw, dtype)
+        if good is not raw:
+            bad |= (good.isna() & raw.notna()).to_numpy()
+        columns[column] = good.to_numpy(dtype=_on_the_way(dtype))
+    sieve = _Sieve(columns)
     sieve.drop(bad, "bad-type", lambda r: f"a value of the {name} row has the wrong type. Row not used.")
-    missing = sieve.df["time_utc"].isna() | sieve.df["time_local"].isna()
+    missing = np.isnat(sieve["time_utc"]) | np.isnat(sieve["time_local"])
     sieve.drop(missing, "no-time", lambda r: f"the {name} row has no time. Row not used.")
     needed = _REQUIRED.get(name)
     if needed:
-        value = sieve.df[needed].astype("float64")
         sieve.drop(
-            value.isna() | value.abs().eq(np.inf),
+            ~np.isfinite(sieve[needed]),
             "no-value",
             lambda r: f"the {name} row has no {needed}. Row not used.",
         )
+    return sieve
+
+
+def _on_the_way(dtype: str) -> str:
+    return "object" if dtype == "str" else dtype.replace(", UTC", "")
 
 
 def _as_type(raw: pd.Series, dtype: str) -> pd.Series:
-    """The column in `dtype`; what cannot be read becomes missing."""
-    if dtype == "str":
-        return raw.fillna("").astype("str")
+    """Numbers or times in `dtype`; what cannot be read becomes missing."""
     if dtype.startswith("datetime64"):
         return pd.to_datetime(raw, errors="coerce", utc="UTC" in dtype).dt.as_unit("ns")
     number = pd.to_numeric(raw, errors="coerce")
@@ -140,20 +150,20 @@ def _as_type(raw: pd.Series, dtype: str) -> pd.Series:
 def _words(sieve: _Sieve, name: str) -> None:
     for (table, column), allowed in _WORDS.items():
         if table == name:
-            sieve.drop(~sieve.df[column].isin(allowed), "unknown-word", _not_one_of(column, allowed))
+            unknown = np.array([word not in allowed for word in sieve[column]], bool)
+            sieve.drop(unknown, "unknown-word", _not_one_of(column, allowed))
 
 
-def _not_one_of(column: str, allowed: tuple[str, ...]) -> Callable[[pd.Series], str]:
+def _not_one_of(column: str, allowed: tuple[str, ...]) -> Callable[[Row], str]:
     return lambda r: f"{column} {r[column]!r} is not one of {list(allowed)}. Row not used."
 
 
 def _limits(sieve: _Sieve, name: str) -> None:
     if name == "biometry":
-        values = zip(sieve.df["quantity"], sieve.df["value"], strict=True)
+        values = zip(sieve["quantity"], sieve["value"], strict=True)
         inside = [low <= v <= high for q, v in values for low, high in [limits(f"biometry.{q}")["value"]]]
-        outside = ~pd.Series(inside, index=sieve.df.index, dtype=bool)
         sieve.drop(
-            outside,
+            ~np.array(inside, bool),
             "implausible-value",
             lambda r: _outside("value", *limits(f"biometry.{r['quantity']}")["value"])(r),
         )
@@ -162,34 +172,36 @@ def _limits(sieve: _Sieve, name: str) -> None:
         if column == "value_mg_dl":
             _glucose_values(sieve, low, high)
             continue
-        value = sieve.df[column]
-        outside = value.notna() & ~value.between(low, high)
+        outside = (sieve[column] < low) | (sieve[column] > high)
         sieve.drop(outside, "implausible-value", _outside(column, low, high))
 
 
 def _glucose_values(sieve: _Sieve, low: float, high: float) -> None:
     """Impossible values; and everything of a meter that mislabels its unit, since it also sends values that
     pass by chance."""
-    df = sieve.df
-    censored = df["censor"] != ""
-    inside = df["value_mg_dl"].between(low, high) | (censored & df["value_mg_dl"].between(*_CENSOR_LIMITS))
-    count = df.assign(wrong=~inside).groupby(["device", "kind"])["wrong"]
-    wrong, rows = count.transform("sum"), count.transform("size")
-    suspect = inside & (wrong >= _SUSPECT_ROWS) & (wrong > _SUSPECT_SHARE * rows)
-    sieve.df = df.assign(_wrong=wrong, _rows=rows)
-    sieve.drop(~inside, "implausible-glucose", _glucose_outside)
+    value, censored = sieve["value_mg_dl"], sieve["censor"] != ""
+    wrong = ((value < low) | (value > high)) & ~(
+        censored & (value >= _CENSOR_LIMITS[0]) & (value <= _CENSOR_LIMITS[1])
+    )
+    if not wrong.any():
+        return
+    sent_by = list(zip(sieve["device"], sieve["kind"], strict=True))
+    rows, faults = Counter(sent_by), Counter(device for device, w in zip(sent_by, wrong, strict=True) if w)
+    suspects = {d for d in faults if faults[d] >= _SUSPECT_ROWS and faults[d] > _SUSPECT_SHARE * rows[d]}
+    suspect = np.array([d in suspects for d in sent_by], bool)
+    sieve.drop(wrong, "implausible-glucose", _glucose_outside)
     sieve.drop(
-        suspect[inside],
+        suspect[~wrong],
         "suspect-unit",
         lambda r: (
-            f"{r['_wrong']} of {r['_rows']} readings of this device are impossible, so its unit is not "
-            "trusted. Row quarantined. Correct the unit at the source."
+            f"{faults[r['device'], r['kind']]} of {rows[r['device'], r['kind']]} readings of this device are "
+            "impossible, so its unit is not trusted. Row quarantined. Correct the unit at the source."
         ),
     )
 
 
-def _outside(column: str, low: float, high: float) -> Callable[[pd.Series], str]:
-    def say(row: pd.Series) -> str:
+def _outside(column: str, low: float, high: float) -> Callable[[Row], str]:
+    def say(row: Row) -> str:
         what = row.get("quantity", column)
         return (
             f"{what} {row[column]:g} is outside {low:g} to {high:g}. Row quarantined, not converted. "
@@ -199,7 +211,7 @@ def _outside(column: str, low: float, high: float) -> Callable[[pd.Series], str]
     return say
 
 
-def _glucose_outside(row: pd.Series) -> str:
+def _glucose_outside(row: Row) -> str:
     value = row["value_mg_dl"]
     seen, label = ("mmol/L", "mg/dL") if value < 20 else ("mg/dL", "mmol/L")
     hint = f"it looks like {seen} under a {label} label"
@@ -210,9 +222,8 @@ def _glucose_outside(row: pd.Series) -> str:
 
 
 def _sizes(sieve: _Sieve) -> None:
-    df = sieve.df
-    quantity, value, day = (df[c].to_numpy() for c in ("quantity", "value", "gestational_day"))
-    ratio, outside = np.full(len(df), np.nan), np.zeros(len(df), bool)
+    quantity, value, day = sieve["quantity"], sieve["value"], sieve["gestational_day"]
+    ratio, outside = np.full(len(value), np.nan), np.zeros(len(value), bool)
     for name, (low, high) in SIZE_RATIO.items():
         of_it = quantity == name
         typical = typical_size(name, day[of_it])
@@ -220,7 +231,7 @@ def _sizes(sieve: _Sieve) -> None:
         ratio[of_it] = r
         outside[of_it] = (r < low) | (r > high) | (np.abs(z) > SIZE_SD)
 
-    def say(row: pd.Series) -> str:
+    def say(row: Row) -> str:
         r = float(row["_ratio"])
         ten = ", ten times too large" if 6 < r < 16 else ", ten times too small" if 0.06 < r < 0.16 else ""
         return (
@@ -228,9 +239,9 @@ def _sizes(sieve: _Sieve) -> None:
             f"{row['gestational_day']:.0f}{ten}. Row quarantined. Check unit (cm or mm), fetus and dating."
         )
 
-    sieve.df = df.assign(_ratio=ratio)
-    sieve.drop(pd.Series(outside, index=df.index), "implausible-size", say)
-    early = (sieve.df["quantity"] == "efw_g") & (sieve.df["gestational_day"] < EFW_FIRST_DAY)
+    sieve.columns["_ratio"] = ratio
+    sieve.drop(outside, "implausible-size", say)
+    early = (sieve["quantity"] == "efw_g") & (sieve["gestational_day"] < EFW_FIRST_DAY)
     sieve.warn(
         early,
         "efw-outside-formula-range",
@@ -239,9 +250,8 @@ def _sizes(sieve: _Sieve) -> None:
             f"the range of every formula (from 20 weeks); kept as data, its method marked {OUTSIDE_RANGE!r}."
         ),
     )
-    if early.any():
-        marked = sieve.df["method"].where(~early, [_mark(m) for m in sieve.df["method"]])
-        sieve.df = sieve.df.assign(method=marked)
+    methods = [_mark(m) if e else m for m, e in zip(sieve["method"], early, strict=True)]
+    sieve.columns["method"] = np.array(methods, dtype=object)
 
 
 def _mark(method: str) -> str:
@@ -251,6 +261,15 @@ def _mark(method: str) -> str:
 
 
 def _duplicates(sieve: _Sieve, name: str) -> None:
-    sieve.df = sieve.df.sort_values(["time_utc", "source"], kind="stable")
-    again = sieve.df.duplicated(_SAME_READING[name], keep="first")
+    by_source = np.argsort(sieve["source"].astype("U"), kind="stable")
+    sieve.take(by_source[np.argsort(sieve["time_utc"][by_source], kind="stable")])
+    time = sieve["time_utc"]
+    as_before = np.concatenate([[False], time[1:] == time[:-1]])[: len(time)]
+    seen: set[tuple[Any, ...]] = set()
+    again = np.zeros(len(time), bool)
+    for i in np.flatnonzero(as_before | np.append(as_before[1:], False)):  # no others can be the same
+        values = (sieve[column][i] for column in _SAME_READING[name])
+        reading = tuple(None if v != v else v for v in values)
+        again[i] = reading in seen
+        seen.add(reading)
     sieve.drop(again, "duplicate", lambda r: f"the same {name} row is already there. This copy was not used.")
