@@ -170,10 +170,11 @@ def test_the_summary_says_what_falls_short(tmp_path, spread, right):
 def test_every_part_names_its_cases_once(tmp_path):
     """All women of all parts, each in one case of one file."""
     planned = list(run.files(tmp_path, list(run.PARTS), ["own", "other"], list(PATTERNS), None))
-    assert len({path for path, _ in planned}) == len(planned) == 4 * (2 + 2 + 1 + 1)
+    assert len({path for path, _ in planned}) == len(planned) == 4 * (2 + 2 + 1 + 1 + 1)
     assert all(len({name for name, _ in cases}) == len(cases) for _, cases in planned)
-    nuts = [name for path, cases in planned if path.name.startswith("nuts") for name, _ in cases]
-    assert sorted(nuts) == sorted(f"woman {i}" for i in range(run.NUTS_WOMEN))
+    for method in ("nuts", "laplace"):
+        found = [name for path, cases in planned if path.name.startswith(method) for name, _ in cases]
+        assert sorted(found) == sorted(f"woman {i}" for i in range(run.NUTS_WOMEN))
     assert all("-" not in pattern for pattern in PATTERNS)  # file names are split at dashes
 
 

@@ -34,7 +34,7 @@ CONVERGED = 0.05  # what a full step from here could still gain in log density, 
 K_LIMIT = 0.7  # DESIGN 6
 #: on four simulated women the worst k is 0.64, with a Gaussian 0.85
 T_DF = 100.0
-ESS_WANTED = 200.0  # effective draws, below which another round is drawn
+ESS_WANTED = 0.2  # effective draws, as a share of those asked for, below which another round is drawn
 ROUNDS = 2  # that make the draws asked for, and
 MAX_ROUNDS = 10  # at most: within five times the usual cost (DESIGN 6)
 KEPT_FROM = 4.0  # squared standard errors from which a mean is moved to
@@ -312,7 +312,7 @@ class Sampler:
         smoothed, self.k = pareto_smooth(ln_w)
         self.weights = normalised(smoothed)
         self.ess = effective_sample_size(self.weights)
-        enough = self.k <= K_LIMIT and self.ess >= min(ESS_WANTED, 0.2 * self.n)
+        enough = self.k <= K_LIMIT and self.ess >= ESS_WANTED * self.n
         made = len(self.rounds)
         self.done = (enough and made >= ROUNDS) or made == MAX_ROUNDS
         if not self.done:

@@ -3,9 +3,10 @@
     python -m tests.statistical.faithful.run [--part PART]... [--pattern NAME]... [--generator own|other]... [--n 1000]
                                              [--out out/checks/faithful] [--docs]
 
-Parts: calibration (ranks, coverage, flags; both generators), planted (power of the flags), oracle (the population the
-sharpness is judged by), nuts (agreement of the two methods). Without options all of it, then the tables. Each part,
-generator and pattern has a file of its own, so that several processes may share the work (not the same files).
+Parts: calibration (ranks, coverage, flags; both generators), planted (power of the flags), oracle (the population
+the sharpness is judged by), nuts and laplace (agreement of the two methods, one by one). Without options all of it,
+then the tables. Each part, generator and pattern has a file of its own, so that several processes may share the work
+(not the same files).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from rich.progress import (
 from tests.statistical.faithful.women import BATCH, GENERATORS, PATTERNS
 from tests.statistical.store import run_cases, stored_cases
 
-PARTS = ("calibration", "planted", "oracle", "nuts")
+PARTS = ("calibration", "planted", "oracle", "nuts", "laplace")
 WOMEN = 1000  # of a generator and pattern
 ORACLE_WOMEN = 4096
 PLANTED_WOMEN = 96
@@ -68,9 +69,15 @@ def planted_cases(pattern: str, n: int) -> Cases:
 
 
 def nuts_cases(pattern: str, n: int) -> Cases:
-    from tests.statistical.faithful.nuts_agreement import one, pattern_of
+    from tests.statistical.faithful.nuts_agreement import by_nuts, pattern_of
 
-    return [(f"woman {i}", functools.partial(one, i)) for i in range(n) if pattern_of(i) == pattern]
+    return [(f"woman {i}", functools.partial(by_nuts, i)) for i in range(n) if pattern_of(i) == pattern]
+
+
+def laplace_cases(pattern: str, n: int) -> Cases:
+    from tests.statistical.faithful.nuts_agreement import by_laplace, pattern_of
+
+    return [(f"woman {i}", functools.partial(by_laplace, i)) for i in range(n) if pattern_of(i) == pattern]
 
 
 def files(
@@ -90,6 +97,7 @@ def files(
                 make_own, usual = {
                     "planted": (planted_cases, PLANTED_WOMEN),
                     "nuts": (nuts_cases, NUTS_WOMEN),
+                    "laplace": (laplace_cases, NUTS_WOMEN),
                 }[part]
                 yield out / f"{part}-own-{pattern}.jsonl", make_own(pattern, n or usual)
 
@@ -102,7 +110,7 @@ def main() -> None:
     parser.add_argument("--pattern", action="append", choices=list(PATTERNS))
     parser.add_argument("--generator", action="append", choices=GENERATORS)
     parser.add_argument(
-        "--n", type=int, help="women of each part (default: 1000; 4096 oracle, 96 planted, 100 NUTS)"
+        "--n", type=int, help="women of each part (default: 1000; 4096 oracle, 96 planted, 100 both methods)"
     )
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument(

@@ -355,9 +355,12 @@ def learnt(stored: Stored) -> list[Block]:
 
 
 def two_methods(stored: Stored) -> list[Block]:
-    from tests.statistical.faithful.nuts_agreement import P_BAR, WEIGHT_BAR_G
+    from tests.statistical.faithful.nuts_agreement import P_BAR, WEIGHT_BAR_G, pairs
 
-    every = {p: stored.cases.get(("nuts", "own", p), []) for p in PATTERNS}
+    every = {
+        p: pairs(*(stored.cases.get((method, "own", p), []) for method in ("nuts", "laplace")))
+        for p in PATTERNS
+    }
     if not any(every.values()):
         return []
     rows = []
