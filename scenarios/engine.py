@@ -21,7 +21,7 @@ from twin.fhir import known_at, risk_assessment_bundle
 from twin.forecast import Forecast, ScenarioPlan, day_profile, week_day
 from twin.forecast import run as run_forecast
 from twin.forecast.ensemble import LAST_DAY
-from twin.inference.calibrate import Posterior, calibrate, save_posterior
+from twin.inference.calibrate import Posterior, calibrate, save_posterior, with_draws_of
 from twin.inference.priors import Prior, load_prior
 from twin.record import PatientRecord, Scope, scope_gate, write_tables
 from twin.record.alerts import data_age, local_now, raw_alerts
@@ -157,6 +157,7 @@ def run_record(
 ) -> Result:
     """Forecast one woman. The same record, settings and seed give the same bits on one machine.
 
+    Where `laplace` cannot be trusted (its verdict is not ok), NUTS is run in its place [DESIGN 6].
     progress : told each step by name. sampling : told by `nuts` the transitions done, of how many.
     """
     settings = settings or SiteSettings()
@@ -167,16 +168,24 @@ def run_record(
     given = _given_birth_day(birth_day, known.record, day)
     plans = [plan_of(name, known.record, day, given) for name in scenarios]
     progress("calibrating")
-    posterior = calibrate(
-        _keys(seed)[0],
-        known.record,
-        as_of_day=day,
-        standard=settings.growth_standard,
-        method=method,
-        prior=prior or load_prior(),
-        birth_day=None if given is None else float(given),
-        progress=sampling,
-    )
+
+    def fit(method: str) -> Posterior:
+        return calibrate(
+            _keys(seed)[0],
+            known.record,
+            as_of_day=day,
+            standard=settings.growth_standard,
+            method=method,
+            prior=prior or load_prior(),
+            birth_day=None if given is None else float(given),
+            progress=sampling,
+        )
+
+    posterior = fit(method)
+    if method == "laplace" and not posterior.calibration.ok:
+        progress("sampling, as the fast fit is not to be trusted: minutes")
+        gold = fit("nuts")
+        posterior = with_draws_of(gold, calibration=replace(gold.calibration, fallback="nuts"))
     result = _outlook(known, posterior, plans, settings, draws, seed, progress)
     hidden = "glucose_forecast" in known.scope.withheld
     return replace(result, profile=None if hidden else day_profile(_keys(seed)[2], posterior))

@@ -30,10 +30,15 @@ class SmbgPlan:
 
 @dataclass(frozen=True)
 class CgmPlan:
-    """One sensor, worn for `days` days from a gestational day on; 5-min values."""
+    """One sensor, worn for `days` days from a gestational day on; 5-min values.
+
+    whole_mg_dl : values to 1 mg/dL, as sensors show them. Without it the own generator's are what the model takes them
+    to be: free of white noise.
+    """
 
     start_week: float
     days: int
+    whole_mg_dl: bool = True
 
 
 @dataclass(frozen=True)

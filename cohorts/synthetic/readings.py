@@ -27,14 +27,14 @@ def meets_iadpsg(values: Sequence[float]) -> bool:
     return any(v >= limit for v, limit in zip(values, IADPSG_MG_DL, strict=True))
 
 
-def with_limits(row: Row, value: float, limits: tuple[float, float]) -> Row:
-    """The row with its value to 1 mg/dL, or the device's limit."""
+def with_limits(row: Row, value: float, limits: tuple[float, float], whole: bool = True) -> Row:
+    """The row with its value, to 1 mg/dL where `whole`, or the device's limit."""
     low, high = limits
     if value < low:
         return row | {"value_mg_dl": low, "censor": "low"}
     if value > high:
         return row | {"value_mg_dl": high, "censor": "high"}
-    return row | {"value_mg_dl": float(round(value))}
+    return row | {"value_mg_dl": float(round(value)) if whole else value}
 
 
 def sensor_values(
@@ -78,7 +78,7 @@ def sensor_rows(plan: Schedule, minutes: np.ndarray, values: np.ndarray) -> list
             "kind": "cgm",
             "device": "sensor",
         }
-        rows.append(with_limits(row, float(value), SENSOR_RANGE))
+        rows.append(with_limits(row, float(value), SENSOR_RANGE, plan.cgm.whole_mg_dl))
     return rows
 
 

@@ -44,6 +44,30 @@ def test_everything_is_there(result):
     assert result.risk["provenance"]["posterior_id"] == result.posterior.id
 
 
+def test_a_fit_that_cannot_be_trusted_is_sampled_instead(monkeypatch, one_record, result):
+    """DESIGN 6: where the weights stay unreliable `run` samples, and the risk says so. The fits are stand-ins: the
+    posterior of `result`, told to be bad by `laplace` and good by `nuts`."""
+    asked = []
+
+    def stand_in(key, record, *, method, **_):
+        asked.append(method)
+        told = dataclasses.replace(
+            result.posterior.calibration,
+            method=method,
+            ok=method == "nuts",
+            reasons=() if method == "nuts" else ("k",),
+        )
+        return dataclasses.replace(result.posterior, calibration=told)
+
+    monkeypatch.setattr("scenarios.engine.calibrate", stand_in)
+    steps = []
+    got = run_record(one_record, as_of=AS_OF, draws=FORECAST_DRAWS, seed=3, progress=steps.append)
+    assert asked == ["laplace", "nuts"] and any("sampling" in step for step in steps)
+    assert {k: got.risk["calibration"][k] for k in ("method", "ok", "fallback")} == {
+        "method": "nuts", "ok": True, "fallback": "nuts",
+    }  # fmt: skip
+
+
 def test_same_seed_same_bits_and_later_data_change_nothing(one_record, result):
     """Leakage: with `--as-of`, the same record with a later scan, later readings and the birth itself gives the same
     bits; only the lists of what was read may differ."""

@@ -30,8 +30,10 @@ from twin.physiology.fetus import (
     masses_at,
     table_weight,
 )
+from twin.physiology.parameters import FetalParams, MaternalParams
 from twin.physiology.pregnancy import (
     TEST_WEEK,
+    PregnancyParams,
     at_weeks,
     beta_cell_ratio,
     sensitivity_ratio,

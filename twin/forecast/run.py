@@ -89,12 +89,14 @@ def run(
     draws: int = 500,
     settings: SiteSettings | None = None,
     seed: int = 0,
+    discrepancy: bool = True,
 ) -> Forecast:
     """Forecast every scenario from the posterior's day to birth.
 
     Draws are resampled from the posterior's weights; the same draws, growth noise, birth residual and delivery
     noise serve every scenario. The mean glucose of women with sensor days bears the equations' own error (LEVEL_SD);
-    time in range, hours below it and the fetus do not. Returns the dataset of DESIGN section 4.
+    time in range, hours below it and the fetus do not; without `discrepancy`, for checks of inference alone, nothing
+    does. Returns the dataset of DESIGN section 4.
     """
     settings = settings or SiteSettings()
     k_pick, k_xi, k_birth, k_delivery = jax.random.split(key, 4)
@@ -109,8 +111,9 @@ def run(
     uniform = jax.random.uniform(k_delivery, (draws,), minval=1e-5, maxval=1.0 - 1e-5)
     day = np.stack([np.asarray(delivery_days(uniform, p.delivery, posterior.as_of_day)) for p in plans])
     residual = np.asarray(jax.random.normal(k_birth, (draws,)))
-    missed = level_error(jax.random.fold_in(k_birth, 1), posterior.data, draws)
-    out = out._replace(mean_glucose=np.asarray(out.mean_glucose) + missed[:, None])
+    if discrepancy:
+        missed = level_error(jax.random.fold_in(k_birth, 1), posterior.data, draws)
+        out = out._replace(mean_glucose=np.asarray(out.mean_glucose) + missed[:, None])
     return _as_forecast(out, day, residual, np.asarray(uniform), chosen, plans, posterior, seed)
 
 

@@ -222,7 +222,7 @@ def _verdict(drawn: laplace.Draws) -> Calibration:
     reasons = [] if drawn.converged else ["the search for the mode did not finish"]
     if drawn.road != "prior" and not drawn.pareto_k <= laplace.K_LIMIT:  # NaN where no tail could be fitted
         reasons.append(f"Pareto k {drawn.pareto_k:.2f} stays above {laplace.K_LIMIT}: use --method nuts")
-    if drawn.ess < 50:
+    if drawn.road != "prior" and drawn.ess < laplace.LEAST_ESS:
         reasons.append(f"only {drawn.ess:.0f} effective draws")
     return Calibration(
         "laplace",
@@ -269,7 +269,10 @@ def _posterior(
     patient: str,
     shape: laplace.Shape | None = None,
 ) -> Posterior:
-    digest = hashlib.sha256(np.ascontiguousarray(z).tobytes()).hexdigest()[:16]
+    found = hashlib.sha256(f"{patient} {as_of_day!r} {standard} {prior.sha256}".encode())
+    for array in (z, weights):
+        found.update(np.ascontiguousarray(array).tobytes())
+    digest = found.hexdigest()[:16]
     return Posterior(prior, data, z, weights, calibration, as_of_day, standard, patient, digest, shape)
 
 

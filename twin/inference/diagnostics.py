@@ -24,7 +24,8 @@ from twin.inference.model import readings
 from twin.observation.blocks import AbstractErrorModel
 
 FALSE_ALARM = 0.01  # of a woman whose data the model made, all her tests together
-DETERMINED = 0.2  # posterior variance, in prior variances, of a direction the data determine
+DETERMINED = 0.2  # posterior variance, in prior variances, of a direction the data determine, and at most
+CHANCE = 0.5  # of the least variance that a direction of the prior shows in so few effective draws
 LEAST_INFORMED = 0.1  # 1 - v of a pivot, below which its posterior says nothing of a conflict
 SCORED_DRAWS = 400  # draws whose residuals are looked at
 
@@ -90,13 +91,18 @@ def _moments(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _parameters(posterior: Posterior) -> tuple[str, str, float, float] | None:
-    """All she shares between days, along the directions her data determine: chi-square of their means."""
+    """All she shares between days, along the directions her data determine: chi-square of their means.
+
+    The sample covariance of e draws of an identity of size n has no variance below (1 - sqrt(n / e))^2 [Marchenko and
+    Pastur 1967, Math USSR Sb 1:457]; with few effective draws, directions near that are noise, not knowledge.
+    """
     n = posterior.prior.n_shared(posterior.data)
     z = posterior.z[:n]
     mean = z @ posterior.weights
     centered = z - mean[:, None]
     variance, direction = np.linalg.eigh((centered * posterior.weights) @ centered.T)
-    kept = variance < DETERMINED
+    least = max(0.0, 1.0 - np.sqrt(n / (posterior.calibration.ess_min or z.shape[1]))) ** 2
+    kept = np.maximum(variance, 0.0) < min(DETERMINED, CHANCE * least)
     if not kept.any():
         return None
     along = (direction[:, kept].T @ mean) / np.sqrt(1.0 - variance[kept])

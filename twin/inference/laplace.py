@@ -34,7 +34,8 @@ CONVERGED = 0.05  # what a full step from here could still gain in log density, 
 K_LIMIT = 0.7  # DESIGN 6
 #: on four simulated women the worst k is 0.64, with a Gaussian 0.85
 T_DF = 100.0
-ESS_WANTED = 0.2  # effective draws, as a share of those asked for, below which another round is drawn
+ESS_WANTED = 0.2  # effective draws, as a share of those asked for, below which another round is drawn;
+LEAST_ESS = 50.0  # and with fewer than this the posterior is not ok
 ROUNDS = 2  # that make the draws asked for, and
 MAX_ROUNDS = 10  # at most: within five times the usual cost (DESIGN 6)
 KEPT_FROM = 4.0  # squared standard errors from which a mean is moved to
@@ -75,7 +76,7 @@ class Shape(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """Weighted draws, (latent, draw), and how they were made.
+    """Weighted draws, (latent, draw), and how they were made. ess : of what was drawn, at most their number.
 
     seen : what the look of `sample_many` kept of each draw. shape : of draws of the prior both are None.
     """
@@ -312,7 +313,7 @@ class Sampler:
         smoothed, self.k = pareto_smooth(ln_w)
         self.weights = normalised(smoothed)
         self.ess = effective_sample_size(self.weights)
-        enough = self.k <= K_LIMIT and self.ess >= ESS_WANTED * self.n
+        enough = self.k <= K_LIMIT and self.ess >= max(ESS_WANTED * self.n, LEAST_ESS)
         made = len(self.rounds)
         self.done = (enough and made >= ROUNDS) or made == MAX_ROUNDS
         if not self.done:
@@ -321,14 +322,15 @@ class Sampler:
     def draws(self) -> Draws:
         """The draws asked for keep their weights; more are resampled to n equal ones."""
         if len(self.rounds) == ROUNDS:
-            chosen, weights, road = np.arange(self.at.shape[1]), self.weights, "importance"
+            chosen, road = np.arange(self.n), "importance"  # without the one too many of an odd number
+            weights = self.weights[chosen] / self.weights[chosen].sum()
         else:
             chosen = resample(self.k_pick, self.weights, self.n)
             weights, road = np.full(self.n, 1.0 / self.n), "adapted"
         z = self.mode.at(self.at[:, chosen])
         shape = Shape(self.mode.z, *_learn(self.at, self.weights, max(self.ess, 1.0)))
         seen = jax.tree.map(lambda *x: np.concatenate(x, axis=-1)[..., chosen], *self.seen)
-        return Draws(z, weights, self.k, self.ess, road, self.mode.converged, seen, shape)
+        return Draws(z, weights, self.k, min(self.ess, self.n), road, self.mode.converged, seen, shape)
 
 
 def sample_many(

@@ -19,6 +19,8 @@ from twin.errors import UnusableInput
 from twin.inference.calibrate import Posterior, calibrate_many, with_draws_of
 from twin.inference.encoded import to_arrays
 from twin.inference.laplace import Shape
+from twin.inference.priors import Prior, meal_shape
+from twin.physiology.coupled import DAY_START_MIN
 from twin.record import PatientRecord
 
 
@@ -109,11 +111,22 @@ def carried(posterior: Posterior, data: WomanData) -> Shape | None:
     """What was learnt of the posterior, in the latents of `data`; None where nothing was."""
     if posterior.shape is None:
         return None
-    at = {name: i for i, name in enumerate(posterior.prior.names(posterior.data))}
-    index = np.array([at.get(name, -1) for name in posterior.prior.names(data)])
+    at = {name: i for i, name in enumerate(_dated_names(posterior.prior, posterior.data))}
+    index = np.array([at.get(name, -1) for name in _dated_names(posterior.prior, data)])
     known = index >= 0
     mode, center, scale = (x[index] for x in posterior.shape)
     return Shape(np.where(known, mode, 0.0), np.where(known, center, 0.0), np.where(known, scale, 1.0))
+
+
+def _dated_names(prior: Prior, data: WomanData) -> list[str]:
+    """Names of the latents, those of single meals with the gestational day they were eaten on: sensor days are counted
+    from the newest, so that their numbers change as days come in."""
+    meals, n_days = meal_shape(data)
+    worn = [bool(readings.any()) for readings in np.asarray(data.cgm.mask)]
+    day = np.floor(7.0 * np.asarray(data.cgm.week) - DAY_START_MIN / 1440.0).astype(int)
+    names = [f"day {d}" if w else f"no day {i}" for i, (d, w) in enumerate(zip(day, worn, strict=True))]
+    shared = prior.names(data)[: prior.n_shared(data)]
+    return shared + [f"meal {m} of {names[d]}" for m in range(meals) for d in range(n_days)]
 
 
 def _same(a: WomanData, b: WomanData) -> bool:
@@ -123,4 +136,5 @@ def _same(a: WomanData, b: WomanData) -> bool:
 
 def _told(posterior: Posterior, road: str) -> Posterior:
     c = posterior.calibration
-    return with_draws_of(posterior, calibration=replace(c, fallback=c.fallback or road))
+    told = road if road == "refit" else c.fallback or road
+    return with_draws_of(posterior, calibration=replace(c, fallback=told))

@@ -114,7 +114,7 @@ def _typed(name: str, df: pd.DataFrame) -> _Sieve:
             continue
         raw = df[column]
         if dtype == "str":
-            words = raw if raw.dtype == dtype else raw.fillna("").astype("str")
+            words = raw if raw.dtype == dtype else raw.astype(object).fillna("").astype("str")
             columns[column] = words.to_numpy(dtype=object, na_value="")
             continue
         good = raw if raw.dtype == dtype else _as_type(raw, dtype)
@@ -141,10 +141,27 @@ def _on_the_way(dtype: str) -> str:
 
 def _as_type(raw: pd.Series, dtype: str) -> pd.Series:
     """Numbers or times in `dtype`; what cannot be read becomes missing."""
+    if "UTC" in dtype:
+        return pd.to_datetime(raw, errors="coerce", utc=True).dt.as_unit("ns")
     if dtype.startswith("datetime64"):
-        return pd.to_datetime(raw, errors="coerce", utc="UTC" in dtype).dt.as_unit("ns")
+        return _wall_clock(raw).dt.as_unit("ns")
     number = pd.to_numeric(raw, errors="coerce")
     return number.fillna(0).astype("int64") if dtype == "int64" else number.astype("float64")
+
+
+def _wall_clock(raw: pd.Series) -> pd.Series:
+    """Times without a zone. One with a zone is an instant, whose wall clock is not known: missing."""
+    try:
+        read = pd.to_datetime(raw, errors="coerce")
+    except ValueError:  # zones of several kinds
+        read = None
+    if read is not None and read.dt.tz is None:
+        return read
+    if isinstance(raw.dtype, pd.DatetimeTZDtype):
+        return pd.Series(pd.NaT, index=raw.index, dtype="datetime64[ns]")
+    each = [pd.to_datetime(value, errors="coerce") for value in raw]
+    kept = [t if pd.isna(t) or t.tzinfo is None else pd.NaT for t in each]
+    return pd.Series(kept, index=raw.index, dtype="datetime64[ns]")
 
 
 def _words(sieve: _Sieve, name: str) -> None:

@@ -15,6 +15,7 @@ from tests.statistical.faithful.oracle import as_seen
 from tests.statistical.faithful.ranks import rank
 from tests.statistical.faithful.women import AS_OF_DAY, STANDARD, Subject, root_key, subjects
 from twin.forecast import BIRTH_RESIDUAL_SD
+from twin.forecast.run import level_error
 from twin.inference.calibrate import Posterior, calibrate_many, named_parameters
 from twin.inference.diagnostics import conflicts
 from twin.inference.priors import load_prior, meal_shape
@@ -42,12 +43,12 @@ def calibrated(women: Sequence[Subject], key: jax.Array, draws: int = DRAWS) -> 
 def forecast_to_birth(
     woman: Subject, posterior: Posterior, key: jax.Array, draws: int = FORECAST_DRAWS
 ) -> Any:
-    """The product's forecast with birth on her true day."""
+    """The forecast with birth on her true day, without the error of the equations themselves (`level_error`)."""
     from scenarios.strategies import plan_of
     from twin.forecast import run
 
     plan = plan_of("as_now", woman.record, AS_OF_DAY, woman.truth.delivery_day)
-    return run(key, posterior, woman.record, [plan], draws=draws).dataset.isel(scenario=0)
+    return run(key, posterior, woman.record, [plan], draws=draws, discrepancy=False).dataset.isel(scenario=0)
 
 
 def weight_quantile(level: float, fetal_g: np.ndarray) -> float:
@@ -68,8 +69,11 @@ def weight_below(grams: float, fetal_g: np.ndarray) -> float:
     return float(ndtr((np.log(grams) - np.log(fetal_g.astype(float))) / BIRTH_RESIDUAL_SD).mean())
 
 
-def ranked(woman: Subject, posterior: Posterior, dataset: Any) -> dict[str, Any]:
-    """Ranks of her truths, and what else the summary needs. Ranks of latents only where the generator has them."""
+def ranked(woman: Subject, posterior: Posterior, dataset: Any, missed: np.ndarray) -> dict[str, Any]:
+    """Ranks of her truths, and what else the summary needs. Ranks of latents only where the generator has them.
+
+    missed : mg/dL, (draw,), the error of the equations that forecasts of mean glucose bear when issued.
+    """
     truth = woman.truth
     fetal = dataset["fetal_weight_g"].sel(gestational_day=truth.delivery_day).values
     glucose = dataset["mean_glucose_mg_dl"].values
@@ -81,6 +85,10 @@ def ranked(woman: Subject, posterior: Posterior, dataset: Any) -> dict[str, Any]
         "birth_weight": weight_below(truth.birth_weight_g, fetal),
         "mean_glucose_last_week": rank(true_weekly[-1], weekly[:, -1]),
         "mean_glucose": rank(true_weekly.mean(), weekly.mean(axis=1)),
+    }
+    issued = {
+        "mean_glucose_last_week": rank(true_weekly[-1], weekly[:, -1] + missed),
+        "mean_glucose": rank(true_weekly.mean(), weekly.mean(axis=1) + missed),
     }
     names = posterior.prior.names(posterior.data)
     shared = posterior.prior.n_shared(posterior.data)
@@ -111,6 +119,7 @@ def ranked(woman: Subject, posterior: Posterior, dataset: Any) -> dict[str, Any]
         "weight_quantiles_g": [round(q, 1) for q in quantiles],
         "glucose_sd": [round(float(weekly[:, -1].std()), 2), round(float(weekly.mean(axis=1).std()), 2)],
         "ranks": {k: round(v, 5) for k, v in ranks.items()},
+        "issued": {k: round(v, 5) for k, v in issued.items()},
         "meals": [round(v, 3) for v in meals],
         "mean": dict(zip(names[:shared], mean[:shared].round(3).tolist(), strict=True)),
         "variance": dict(zip(names[:shared], variance[:shared].round(4).tolist(), strict=True)),
@@ -132,8 +141,10 @@ def batch(generator: str, pattern: str, numbers: Sequence[int]) -> dict[str, Any
     fitted = time.process_time()
     rows = []
     for woman, posterior in zip(women, posteriors, strict=True):
-        dataset = forecast_to_birth(woman, posterior, jax.random.fold_in(key, 10**6 + woman.number))
-        rows.append(ranked(woman, posterior, dataset))
+        k_forecast = jax.random.fold_in(key, 10**6 + woman.number)
+        dataset = forecast_to_birth(woman, posterior, k_forecast)
+        missed = level_error(jax.random.fold_in(k_forecast, 1), posterior.data, FORECAST_DRAWS)
+        rows.append(ranked(woman, posterior, dataset, missed))
     seconds = (simulated - start, fitted - simulated, time.process_time() - fitted)
     return {
         "generator": generator,

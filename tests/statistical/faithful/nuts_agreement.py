@@ -1,7 +1,7 @@
 """`laplace` against NUTS on the same women: what is reported of birth weight must not depend on the method.
 
-Both carry their draws to the true birth day with the same noise of growth still to come; the residual at birth is
-integrated, so P(> 4000 g) and the quantiles are of a mixture of lognormals. Each comes with its Monte-Carlo error.
+Both carry their draws to the true birth day; the residual at birth is integrated, so P(> 4000 g) and the quantiles are
+of a mixture of lognormals. Each comes with its Monte-Carlo error.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from twin.inference.arviz_gate import rhat_and_ess
 from twin.inference.calibrate import Posterior, calibrate_nuts
 from twin.inference.priors import load_prior
 
-#: the bars are of the methods, not of the draws a user asks for: with 4000 draws and an effective 200 of them, which
-#: met the sampler's then rule, two fits of one woman by `laplace` differed by up to 0.04 and 60 g
+#: the bars are of the methods, not of the draws a user asks for: with 200 effective draws two fits of one woman by
+#: `laplace` differ by up to 0.04 and 60 g
 LAPLACE_DRAWS = 16_000
 NUTS_DRAWS = 4000
 CHAINS = 4

@@ -63,11 +63,6 @@ def furthest(u: np.ndarray) -> float:
     return float(np.min(2.0 * np.minimum(binom.cdf(counts, n, at), binom.sf(counts - 1, n, at))))
 
 
-def ecdf_p(u: np.ndarray) -> float:
-    """Probability that some count of uniform ranks is as far out in its own binomial as the furthest one here."""
-    return leaves_band(len(u), min(furthest(u) * (1.0 + 1e-9), 1.0))
-
-
 def band(n: int, pointwise: float) -> tuple[np.ndarray, np.ndarray]:
     """Counts that stay inside at each inner point: those of two-sided binomial p above `pointwise`."""
     hits = np.arange(n + 1)[:, None]
@@ -123,8 +118,8 @@ def grouped_uniform_p(shares: np.ndarray) -> float:
 def uniform_power(
     n: int, alpha: float, spread: float, shift: float = 0.0, *, repeats: int = 200, seed: int = 0
 ) -> float:
-    """Probability that `ecdf_p` finds a Gaussian posterior whose SD is `spread` times the right one and whose mean is
-    off by `shift` right SDs."""
+    """Probability that the test of `furthest` finds a Gaussian posterior whose SD is `spread` times the right one
+    and whose mean is off by `shift` right SDs."""
     rng = np.random.default_rng(seed)
     low, high = band(n, simultaneous(n, alpha))
     out = 0
@@ -132,13 +127,3 @@ def uniform_power(
         counts = ecdf_counts(norm.cdf((rng.standard_normal(n) - shift) / spread))
         out += bool(np.any((counts < low) | (counts > high)))
     return out / repeats
-
-
-def holm(p: dict, alpha: float) -> set:
-    """Names whose p is rejected with family-wise error alpha [Holm 1979]."""
-    rejected = set()
-    for i, name in enumerate(sorted(p, key=p.__getitem__)):
-        if p[name] > alpha / (len(p) - i):
-            break
-        rejected.add(name)
-    return rejected

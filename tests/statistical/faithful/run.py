@@ -26,7 +26,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from tests.statistical.faithful.women import BATCH, GENERATORS, PATTERNS
+from tests.statistical.faithful.women import BATCH, FIRST_WOMAN, GENERATORS, PATTERNS
 from tests.statistical.store import run_cases, stored_cases
 
 PARTS = ("calibration", "planted", "oracle", "nuts", "laplace")
@@ -45,7 +45,10 @@ def calibration_cases(generator: str, pattern: str, n: int) -> Cases:
 
         return batch(generator, pattern, range(first, first + BATCH))
 
-    return [(f"women {i}-{i + BATCH - 1}", functools.partial(work, i)) for i in range(0, n, BATCH)]
+    start = FIRST_WOMAN.get(pattern, 0)
+    return [
+        (f"women {i}-{i + BATCH - 1}", functools.partial(work, i)) for i in range(start, start + n, BATCH)
+    ]
 
 
 def oracle_cases(generator: str, pattern: str, n: int) -> Cases:

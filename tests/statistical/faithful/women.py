@@ -49,6 +49,18 @@ SAYS = {
 }
 
 
+#: first woman tested, where an earlier run on the first ones has set a constant (`twin.forecast.run.LEVEL_SD`)
+FIRST_WOMAN = {"cgm": 5040}
+
+
+def _recorded(generator: str, pattern: str, purpose: int) -> Design:
+    """What is recorded. Own women whose truths are ranked show the model exactly what it takes readings to be."""
+    design = PATTERNS[pattern]
+    if generator == "other" or purpose != 0 or design.cgm is None:
+        return design
+    return dataclasses.replace(design, cgm=dataclasses.replace(design.cgm, whole_mg_dl=False))
+
+
 class Subject(NamedTuple):
     """One simulated woman."""
 
@@ -60,8 +72,8 @@ class Subject(NamedTuple):
 
 
 def root_key(generator: str, pattern: str, purpose: int = 0) -> jax.Array:
-    """Women of different generators, patterns and purposes (0 tested, 1 the oracle's, 2 with a planted conflict) are
-    different women."""
+    """Women of different generators, patterns and purposes (0 tested, 1 the oracle's, 2 with a planted conflict or
+    fitted by both methods) are different women."""
     parts = (GENERATORS.index(generator), list(PATTERNS).index(pattern), purpose)
     key = jax.random.key(SEED)
     for part in parts:
@@ -78,7 +90,7 @@ def simulate(
     from cohorts.synthetic.simulate import simulate_chunk
     from twin.inference.priors import load_prior
 
-    key, design = root_key(generator, pattern, purpose), PATTERNS[pattern]
+    key, design = root_key(generator, pattern, purpose), _recorded(generator, pattern, purpose)
     named = [(woman_key(key, i), f"{pattern}-{i:05d}") for i in numbers]
     if generator == "own":
         return simulate_chunk(named, design, load_prior(), STANDARD)

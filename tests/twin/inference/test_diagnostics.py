@@ -1,6 +1,7 @@
 """Contraction and conflicts: closed forms, false alarm and power of the pivots, a planted error of a meter."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -83,3 +84,26 @@ def test_a_meter_that_reads_eighty_too_high_is_flagged(one_posterior):
     assert all(c.flagged == (c.p * len(found) < diagnostics.FALSE_ALARM) for c in found)
     told = diagnostics.as_told(planted)
     assert len(told["conflicts"]) == len(found)
+
+
+def test_few_draws_determine_nothing():
+    """63 directions of the prior in 60 effective draws, whose sample variances are anything: no test of parameters. Of
+    2000 draws with three determined directions these three are tested: chi-square of their means."""
+    rng = np.random.default_rng(11)
+
+    def told(z):
+        n, draws = z.shape
+        return diagnostics._parameters(
+            SimpleNamespace(
+                z=z,
+                weights=np.full(draws, 1.0 / draws),
+                data=None,
+                prior=SimpleNamespace(n_shared=lambda _: n),
+                calibration=SimpleNamespace(ess_min=float(draws)),
+            )
+        )
+
+    assert told(rng.standard_normal((63, 60))) is None
+    z = rng.standard_normal((63, 2000))
+    z[:3] = 2.0 + 0.1 * z[:3]
+    assert told(z)[3] == pytest.approx(stats.chi2.sf(12.0 / 0.99, 3), rel=0.1)

@@ -7,11 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from tests.one_woman import AS_OF_DAY, LMP, POSTERIOR_DRAWS, STANDARD, make_record
+from tests.one_woman import AS_OF_DAY, LMP, POSTERIOR_DRAWS, STANDARD, at, make_record
 from twin.encode import encode
 from twin.errors import UnusableInput
 from twin.fhir import known_at
 from twin.inference.calibrate import calibrate
+from twin.inference.laplace import Shape
+from twin.inference.priors import meal_shape
 from twin.inference.update import carried, update, update_many
 
 EARLIER = 215.0  # before her third scan and her last week of finger pricks; the same shapes
@@ -64,6 +66,34 @@ def test_what_was_learnt_goes_by_name(earlier, one_record, prior):
     assert carried(replace(earlier, shape=None), data) is None
 
 
+def test_what_was_learnt_of_a_meal_stays_with_its_day(earlier, prior):
+    """Sensor days are counted from the newest; a new one comes before them, an unworn slot has learnt nothing."""
+
+    def worn(days):
+        meals = [
+            at(d, c, carbohydrate_g=45.0, source=f"m{d}{c}")
+            for d in days
+            for c in ("08:00", "13:00", "19:00")
+        ]
+        sensor = [
+            at(d, f"{h:02d}:{m:02d}", value_mg_dl=105.0, kind="cgm", source=f"c{d}{h}{m}")
+            for d in days for h in range(24) for m in range(0, 60, 15)
+        ]  # fmt: skip
+        return encode(make_record({"meals": meals, "glucose": sensor}), AS_OF_DAY, standard=STANDARD)
+
+    before, after = worn((220, 221)), worn((220, 221, 222))
+    size, (meals, days) = prior.size(before), meal_shape(before)
+    learnt = np.arange(size, dtype=float) + 1.0
+    shape = carried(replace(earlier, data=before, shape=Shape(learnt, learnt, learnt)), after)
+    old = learnt[prior.n_shared(before) :].reshape(meals, days)
+    new = shape.mode[prior.n_shared(after) :].reshape(meal_shape(after))
+    # newest first, and of the days before 221 the one that lies half in the day before (00:00 to 04:00)
+    kept = int(np.asarray(before.cgm.mask).any(axis=1).sum())
+    assert int(np.asarray(after.cgm.mask).any(axis=1).sum()) == kept + 1
+    np.testing.assert_array_equal(new[:, 1 : 1 + kept], old[:, :kept])
+    assert (new[:, 0] == 0.0).all()
+
+
 def test_without_anything_new_the_draws_stand(one_posterior, one_record):
     later = update(jax.random.key(1), one_posterior, one_record, as_of_day=AS_OF_DAY + 0.25)
     assert later.as_of_day == AS_OF_DAY + 0.25 and later.calibration == one_posterior.calibration
@@ -75,7 +105,7 @@ def test_without_a_start_it_is_a_fit_and_says_so(earlier, one_record, one_poster
     few = replace(earlier, shape=None, z=earlier.z[:, :POSTERIOR_DRAWS])
     got = update(jax.random.key(5), few, one_record, as_of_day=AS_OF_DAY)
     np.testing.assert_allclose(got.z, one_posterior.z, atol=1e-3)  # weighed by another program
-    assert got.calibration.fallback == (one_posterior.calibration.fallback or "refit")
+    assert got.calibration.fallback == "refit"
 
 
 def test_another_woman_and_an_earlier_day_are_refused(one_posterior, one_record):

@@ -1,6 +1,7 @@
 """Quarantine: each rule on a row made to break it, and on its neighbour that does not."""
 
 import importlib.util
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +172,19 @@ def test_tenth_centile_is_below_the_middle():
     """INTERGROWTH-21st AC at 36 weeks: mean 312.84, SD 17.03 [C-STD-05]."""
     assert tenth_centile("ac_mm", 252.0) == pytest.approx(312.84 - 1.28155 * 17.03, abs=0.05)
     assert tenth_centile("efw_g", 252.0) == pytest.approx(2813 * np.exp(-1.28155 * 0.12), abs=1)
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        ["2026-01-01T08:00+02:00", "2026-01-01T08:05"],
+        [datetime(2026, 1, 1, 8, tzinfo=UTC), datetime(2026, 1, 1, 8, 5)],
+        [datetime(2026, 1, 1, 8, tzinfo=timezone(timedelta(hours=2))), "2026-01-01T08:05"],
+    ],
+)
+def test_a_wall_clock_with_a_zone_is_never_shifted(local):
+    """An instant says nothing of the woman's clock: the row is rejected, not moved to UTC."""
+    df = glucose(95.0, 97.0).assign(time_local=local)
+    clean, issues = validate_table("glucose", df)
+    assert clean["time_local"].tolist() == [pd.Timestamp("2026-01-01 08:05")]
+    assert [i.code for i in issues] == ["bad-type"]
