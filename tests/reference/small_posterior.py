@@ -8,6 +8,7 @@ step. Five unknowns: ln S_I, ln S_G, ln p2, ln G(0), ln SD of the errors. All fi
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -81,15 +82,17 @@ def make_day(seed: int) -> Day:
 
 def mode_of(density: SmallPosterior, day: Day) -> Mode:
     """Its mode, by the search that finds a woman's; the curvature is that of the density."""
-    whole = jax.jit(
-        lambda z: (density(day, z), jax.grad(density, argnums=1)(day, z), _curvature(density, day, z))
-    )
 
     def look(_: np.ndarray, z: np.ndarray, mass: np.ndarray) -> Sweep:
-        return Sweep(*(x[None] for x in whole(jnp.asarray(z[0]))), mass=mass)
+        return Sweep(*(x[None] for x in _whole(density, day, jnp.asarray(z[0]))), mass=mass)
 
     (mode,) = climb(look, np.zeros((1, 5)), np.zeros((1, 0)), 5)
     return mode
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _whole(density: SmallPosterior, day: Day, z: Array) -> tuple[Array, Array, Array]:
+    return density(day, z), jax.grad(density, argnums=1)(day, z), _curvature(density, day, z)
 
 
 def _curvature(density: SmallPosterior, day: Day, z: Array) -> Array:

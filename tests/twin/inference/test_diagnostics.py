@@ -1,7 +1,6 @@
 """Contraction and conflicts: closed forms, false alarm and power of the pivots, a planted error of a meter."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -86,24 +85,20 @@ def test_a_meter_that_reads_eighty_too_high_is_flagged(one_posterior):
     assert len(told["conflicts"]) == len(found)
 
 
-def test_few_draws_determine_nothing():
-    """63 directions of the prior in 60 effective draws, whose sample variances are anything: no test of parameters. Of
-    2000 draws with three determined directions these three are tested: chi-square of their means."""
-    rng = np.random.default_rng(11)
+def test_few_draws_determine_nothing(one_posterior):
+    """Directions of the prior in fewer effective draws than there are of them, whose sample variances are anything: no
+    test of parameters. Of 2000 draws with three determined directions these three are tested: chi-square of their
+    means."""
+    rng, size = np.random.default_rng(11), one_posterior.z.shape[0]
 
     def told(z):
-        n, draws = z.shape
-        return diagnostics._parameters(
-            SimpleNamespace(
-                z=z,
-                weights=np.full(draws, 1.0 / draws),
-                data=None,
-                prior=SimpleNamespace(n_shared=lambda _: n),
-                calibration=SimpleNamespace(ess_min=float(draws)),
-            )
-        )
+        n = z.shape[1]
+        calibration = dataclasses.replace(one_posterior.calibration, ess_min=float(n))
+        weights = np.full(n, 1.0 / n)
+        drawn = dataclasses.replace(one_posterior, z=z, weights=weights, calibration=calibration)
+        return diagnostics._parameters(drawn)
 
-    assert told(rng.standard_normal((63, 60))) is None
-    z = rng.standard_normal((63, 2000))
+    assert told(rng.standard_normal((size, size - 10))) is None
+    z = rng.standard_normal((size, 2000))
     z[:3] = 2.0 + 0.1 * z[:3]
     assert told(z)[3] == pytest.approx(stats.chi2.sf(12.0 / 0.99, 3), rel=0.1)
