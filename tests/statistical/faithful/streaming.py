@@ -4,16 +4,16 @@
 
 Finger pricks, OGTT and three scans (design "standard"), as known at 35.8 weeks; 500 draws, posterior and, with
 `--forecast`, one scenario to birth. Programs are compiled before anything is timed. Every size runs in a process of its
-own, so that the largest memory is its own; women are simulated as they are read, outside the time taken. Bars: twice
-the women take twice the time within 10 %, at most 2 GiB and 0.1 GiB above half as many, and alone against in a batch
-P(> 4000 g) within 0.005.
+own, so that its largest memory is its own, taken anew when everything is compiled; women are simulated as they are
+read, outside the time taken. Alone is `calibrate`, as `gdm-twin run` does it; half of these women wear a sensor. Bars:
+twice the women take twice the time within 10 %, at most 2 GiB and 0.1 GiB above half as many, and alone against in a
+batch P(> 4000 g) within 0.005.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -26,6 +26,7 @@ import jax
 import numpy as np
 
 from scenarios.cli import start_engine
+from tests.benchmarks.apart import forget_peak, peak_gib
 from tests.statistical.store import run_cases, verdict
 
 SEED = 20261204
@@ -48,17 +49,17 @@ class Clock:
         self.since = time.process_time()
 
 
-def records(n: int) -> Iterator[Any]:
+def records(n: int, design: str) -> Iterator[Any]:
     """Women as known at WEEK; the first of a larger n are those of a smaller."""
     from cohorts.synthetic import design_named, simulate_cohort
     from twin.fhir import known_at
     from twin.inference.priors import load_prior
 
-    for record, _ in simulate_cohort(jax.random.key(SEED), n, design_named("standard"), load_prior()):
+    for record, _ in simulate_cohort(jax.random.key(SEED), n, design_named(design), load_prior()):
         yield known_at(record, record.facts.lmp_equivalent + timedelta(days=int(7 * WEEK)))
 
 
-def streamed(n: int, forecast: bool, clock: Clock) -> Iterator[tuple[Any, Any]]:
+def streamed(n: int, forecast: bool, clock: Clock, design: str = "standard") -> Iterator[tuple[Any, Any]]:
     """(record, posterior), and with `forecast` each woman's forecast is made and left."""
     from twin.encode import encode
     from twin.inference.priors import load_prior
@@ -67,7 +68,7 @@ def streamed(n: int, forecast: bool, clock: Clock) -> Iterator[tuple[Any, Any]]:
     waiting: list[Any] = []
 
     def entries() -> Iterator[Entry]:
-        women = records(n)
+        women = records(n, design)
         for i in range(n):
             clock.pause()
             record = next(women)
@@ -95,17 +96,15 @@ def outlook(posterior: Any, record: Any) -> float:
     return float(exceeds(born, 4000.0).mean())
 
 
-def peak_gib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
 def measure(n: int, forecast: bool) -> dict[str, Any]:
     """In this process: compile, then n women."""
     from twin.inference.stream import BATCH
 
     for _ in streamed(min(BATCH, n), True, Clock()):
         pass
-    before, wall, clock = peak_gib(), time.perf_counter(), Clock()
+    before = peak_gib()
+    forget_peak()
+    wall, clock = time.perf_counter(), Clock()
     rounds = sum(p.calibration.fallback == "adapted" for _, p in streamed(n, forecast, clock))
     clock.pause()
     return {
@@ -113,21 +112,19 @@ def measure(n: int, forecast: bool) -> dict[str, Any]:
         "core_s_per_woman": clock.total / n,
         "women_per_s_with_simulation": n / (time.perf_counter() - wall),
         "adapted": rounds,
-        "peak_gib_after_compiling": before,
+        "peak_gib_with_compiling": before,
         "peak_gib": peak_gib(),
     }
 
 
-def apart(n: int) -> dict[str, Any]:
+def apart(n: int, design: str) -> dict[str, Any]:
     """The first n women in their batch against each alone, same keys."""
-    from twin.inference.calibrate import calibrate_many
+    from twin.inference.calibrate import calibrate
 
     found = []
-    for i, (record, posterior) in enumerate(streamed(n, False, Clock())):
+    for i, (record, posterior) in enumerate(streamed(n, False, Clock(), design)):
         key = jax.random.fold_in(jax.random.key(SEED + 1), i)
-        [alone] = calibrate_many(
-            [key], [posterior.data], posterior.prior, [7.0 * WEEK], STANDARD, [record.pseudonym], draws=DRAWS
-        )
+        alone = calibrate(key, record, as_of_day=7.0 * WEEK, standard=STANDARD, draws=DRAWS)
         found.append(abs(outlook(posterior, record) - outlook(alone, record)))
     return {"women": n, "differences": found}
 
@@ -151,19 +148,28 @@ def main() -> None:
     parser.add_argument("--forecast", action="store_true", help="forecast one scenario of each woman too")
     parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--apart", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--design", default="standard", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure or args.apart:
         start_engine()
-        print(json.dumps(apart(args.apart) if args.apart else measure(args.measure, args.forecast)))
+        print(
+            json.dumps(apart(args.apart, args.design) if args.apart else measure(args.measure, args.forecast))
+        )
         return
     also = ["--forecast"] if args.forecast else []
     name = "forecast" if args.forecast else "posterior"
     cases = [
         (f"{name}-{k}", lambda k=k: elsewhere("--measure", str(k), *also)) for k in (args.n, 2 * args.n)
-    ] + [(f"alone-{args.alone}", lambda: elsewhere("--apart", str(args.alone)))]
-    one, two, alone = run_cases(args.out, cases)
+    ] + [
+        (
+            f"alone-{args.alone // 2}-{design}",
+            lambda d=design: elsewhere("--apart", str(args.alone // 2), "--design", d),
+        )
+        for design in ("standard", "sensor")
+    ]
+    one, two, *alone = run_cases(args.out, cases)
     ratio = two["core_s_per_woman"] / one["core_s_per_woman"]
-    differences = np.array(alone["differences"])
+    differences = np.array([d for a in alone for d in a["differences"]])
     found = {
         "n": one,
         "2n": two,
