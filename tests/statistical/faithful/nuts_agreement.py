@@ -62,6 +62,15 @@ def errors(fetal_g: np.ndarray, effective: float) -> dict[str, float]:
     return out
 
 
+def latents(posterior: Posterior) -> dict[str, list[float]]:
+    """Mean and SD of every latent but single meals, in prior SDs."""
+    names = posterior.prior.names(posterior.data)[: posterior.prior.n_shared(posterior.data)]
+    z = posterior.z[: len(names)]
+    mean = z @ posterior.weights
+    sd = np.sqrt((z - mean[:, None]) ** 2 @ posterior.weights)
+    return {k: [round(float(m), 4), round(float(s), 4)] for k, m, s in zip(names, mean, sd, strict=True)}
+
+
 def _woman(number: int) -> tuple[Subject, jax.Array, jax.Array, jax.Array]:
     """Woman `number` and the keys of her fit by `laplace`, by NUTS, and of her forecast."""
     pattern = pattern_of(number)
@@ -105,6 +114,7 @@ def by_nuts(number: int, draws: int = NUTS_DRAWS) -> dict[str, Any]:
         "nuts_rhat": gold.calibration.rhat_max,
         "nuts_ess": gold.calibration.ess_min,
         "nuts_core_s": round(seconds, 1),
+        "nuts_latents": latents(gold),
     }
 
 
@@ -123,6 +133,7 @@ def by_laplace(number: int, draws: int = LAPLACE_DRAWS) -> dict[str, Any]:
         "pareto_k": fast.calibration.pareto_k,
         "fallback": fast.calibration.fallback,
         "laplace_ess": effective,
+        "laplace_latents": latents(fast),
     }
 
 
