@@ -74,15 +74,51 @@ def _rows(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
 
 def _table(name: str) -> str:
     kind, _, argument = name.partition(":")
-    return {"prior": _prior, "series": _series, "columns": _columns, "symbols": _symbols, "map": _map}[kind](
-        argument
-    )
+    return {
+        "prior": _prior,
+        "constants": _constants,
+        "effects": _effects,
+        "covariates": _covariates,
+        "series": _series,
+        "columns": _columns,
+        "symbols": _symbols,
+        "map": _map,
+    }[kind](argument)
+
+
+def _artefact(prior: str) -> dict[str, Any]:
+    source = ROOT / "twin" / "inference" / "data" / f"{prior}.toml"
+    return tomllib.loads(source.read_text(encoding="utf-8"))
+
+
+def _constants(prior: str) -> str:
+    rows = [
+        (f"`{k}`", f"{v['value']:g}", f"{v['sd']:g}", v["evidence"])
+        for k, v in _artefact(prior)["constant"].items()
+    ]
+    return _rows(("constant", "value", "sd", "evidence"), rows)
+
+
+def _effects(prior: str) -> str:
+    rows = [
+        (f"`{target}`", f"`{covariate}`", f"{v['value']:g}", f"{v['sd']:g}", v["evidence"])
+        for target, each in _artefact(prior)["effect"].items()
+        for covariate, v in each.items()
+    ]
+    return _rows(("on", "of", "value", "sd", "evidence"), rows)
+
+
+def _covariates(prior: str) -> str:
+    rows = [
+        (f"`{k}`", f"{v['mean']:g}", f"{v['sd']:g}", v["evidence"])
+        for k, v in _artefact(prior)["covariate"].items()
+    ]
+    return _rows(("covariate", "mean or share", "SD", "evidence"), rows)
 
 
 def _prior(prior: str) -> str:
     """Every latent of a packaged prior."""
-    source = ROOT / "twin" / "inference" / "data" / f"{prior}.toml"
-    latents = tomllib.loads(source.read_text(encoding="utf-8"))["latent"]
+    latents = _artefact(prior)["latent"]
     rows = [
         (
             f"`{key}`",

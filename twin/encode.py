@@ -26,7 +26,6 @@ from twin.physiology.fetus import (
     LAST_WEEK,
     GrowthTable,
     growth_table,
-    table_days,
 )
 from twin.physiology.parameters import INSULIN_F, INSULIN_TAU_MIN
 from twin.programs import placed
@@ -119,27 +118,12 @@ class WomanData(eqx.Module):
     cgm: CgmDays
     ogtt: ToleranceTests
     scans: Scans
-    ln_S_I_shift: Array  # of the woman's BMI
-    theta_ln_mean: Array
-    theta_ln_extra_sd: Array
-    growth_shift: Array
-    late_shift: Array
-    q_scale: Array
+    covariates: Array  # (covariate,), of COVARIATES
+    known: Array  # (covariate,)
     dating_sd_weeks: Array
     birth_week: Array  # (1,) recorded week of a given birth of an undated pregnancy, else (0,)
     table: GrowthTable  # the growth standard
     n_cells: int = eqx.field(static=True)
-
-
-@dataclass(frozen=True)
-class Covariates:
-    """Effects of the woman's covariates on growth; None in the record is integrated over."""
-
-    theta_ln_mean: float
-    theta_ln_extra_sd: float
-    growth_shift: float
-    late_shift: float
-    ln_S_I_shift: float
 
 
 def bucket(n: int, sizes: tuple[int, ...] = (0, 4, 16, 64, 192, 512, 1024, 2048)) -> int:
@@ -175,47 +159,32 @@ def weight_by_week(record: PatientRecord, week: np.ndarray) -> np.ndarray:
     return expected_gain_kg(week) + np.interp(week, at, above)
 
 
-#: ln growth potential of covariates; computed on US births 2022 or recalled, see docs/model/priors.md
-SMOKING_LN, SMOKING_SHARE = -0.065, 0.06  # -214 g [CLINICAL 1, computed on US births]
-HYPERTENSION_LN, HYPERTENSION_SHARE = -0.030, 0.10  # -100 g at equal week [CLINICAL 1, computed]
-PARITY_LATE, PARITY_SHARE = 0.09, 0.60  # growth rate from 34 weeks: +3 % at term (US births 2022; Sydney)
+#: BMI before pregnancy, kg/m2, at most 45; weight gain above the standard's median, kg, -12 to 15, from 20 weeks; the
+#: others 1 or 0. Effects and population means are the prior's
+COVARIATES = ("bmi", "gain", "smoking", "hypertension", "parous", "male")
+LARGEST_BMI, GAIN_RANGE_KG, GAIN_FROM_DAY = 45.0, (-12.0, 15.0), 140.0
 UNDATED = ("biometry", "none")  # dating methods that are no data beside the biometry
 UNDATED_SD_WEEKS = 6.0  # nothing known of the age but the biometry itself
-#: geometric mean birth weight of singletons without diabetes born in completed week 39 (US births 2022, shared part,
-#: n 3 268: 3 350 g, 5 % below Hadlock 1991 at 39+3; Sydney's scans say the same). It sets the population's level on
-#: whichever standard gives the shape of growth; the standard itself is not bent.
-POPULATION_WEIGHT_G, POPULATION_WEEK = 3350.0, 39.43
-REFERENCE_BMI = 27.0  # mean of US births 2022, from which the level comes
-S_I_LN_PER_BMI = (
-    -0.05
-)  # fasting insulin 23/33/50 pmol/L over BMI < 25, 25-30, > 30 [A-FI-01]; glucose [A-FPG-06]
-BMI_Z, GAIN_Z, Z_TO_RATE = 0.05, 0.06, 0.12  # [C-BMI-01, C-BMI-02; MODEL 2.2]
 
 
-def covariates(record: PatientRecord) -> Covariates:
-    """Growth effects of what is recorded; what is not recorded widens the prior instead."""
+def covariates(record: PatientRecord) -> np.ndarray:
+    """Her `COVARIATES`; NaN where not recorded."""
     facts = record.facts
-    mean = var = 0.0
-    for known, effect, share in (
-        (facts.smoking, SMOKING_LN, SMOKING_SHARE),
-        (facts.hypertension, HYPERTENSION_LN, HYPERTENSION_SHARE),
-    ):
-        if known is None:
-            var += share * (1 - share) * effect**2  # the standard's own mixture is the mean
-        else:
-            mean += effect * (float(known) - share)
-    late = 0.0 if facts.parity is None else PARITY_LATE * (float(facts.parity > 0) - PARITY_SHARE)
-    shift = sensitivity = 0.0
-    if facts.bmi_pre is not None:
-        sensitivity = S_I_LN_PER_BMI * (min(facts.bmi_pre, 45.0) - REFERENCE_BMI)
-        shift += BMI_Z * (min(facts.bmi_pre, 45.0) - REFERENCE_BMI)
+    found: dict[str, float | bool | None] = {
+        "bmi": None if facts.bmi_pre is None else min(facts.bmi_pre, LARGEST_BMI),
+        "smoking": facts.smoking,
+        "hypertension": facts.hypertension,
+        "parous": None if facts.parity is None else facts.parity > 0,
+        "male": None if not facts.fetal_sex else facts.fetal_sex == "male",
+    }
     if facts.weight_pre_kg is not None and len(record.weights):
         last = record.weights.dropna(subset=["gestational_day"]).tail(1)
-        if len(last) and float(last.gestational_day.iloc[0]) >= 140.0:
+        if len(last) and float(last.gestational_day.iloc[0]) >= GAIN_FROM_DAY:
             week = float(last.gestational_day.iloc[0]) / 7.0
             gain = float(last.weight_kg.iloc[0]) - facts.weight_pre_kg
-            shift += GAIN_Z * float(np.clip(gain - expected_gain_kg(np.array(week)), -12.0, 15.0))
-    return Covariates(mean, math.sqrt(var), Z_TO_RATE * shift, late, sensitivity)
+            found["gain"] = float(np.clip(gain - expected_gain_kg(np.array(week)), *GAIN_RANGE_KG))
+    each = [found.get(name) for name in COVARIATES]
+    return np.array([math.nan if v is None else float(v) for v in each])
 
 
 def _slot_means(minutes: np.ndarray, amount: np.ndarray, n_days: int) -> list[tuple[float, float]]:
@@ -596,10 +565,6 @@ def cells_for(as_of_day: float) -> int:
     return int(min(LAST_WEEK - FIRST_WEEK, first + 4 * max(1, math.ceil((need - first) / 4))))
 
 
-SEX_Q_SCALE = {"male": 0.93, "female": 1.07}  # fat fraction [C-BC-04]
-SEX_WEIGHT_LN = {"male": 0.018, "female": -0.018}  # [C-STD-14]
-
-
 def encode(
     record: PatientRecord, as_of_day: float, *, standard: str, birth_day: float | None = None
 ) -> WomanData:
@@ -620,12 +585,7 @@ def encode(
         placed(weight_by_week(record, weeks)),
     )
     slots = np.array([SLOT_MEAL[int(np.searchsorted(SLOTS, t, side="right")) - 1] for t, _ in meals])
-    effects = covariates(record)
-    table = growth_table(standard)
-    level = math.log(POPULATION_WEIGHT_G) - float(
-        np.interp(7.0 * POPULATION_WEEK, table_days(), table.ln_weight)
-    )
-    sex = record.facts.fetal_sex or ""
+    her = covariates(record)
     undated = record.facts.dating_method in UNDATED
     # an age read off the biometry is not data beside that biometry: the age is then open, and a given birth day
     # brings in when births happen
@@ -640,15 +600,11 @@ def encode(
         cgm=_cgm(record, n_glucose, meals),
         ogtt=_ogtt(record, n_glucose),
         scans=_scans(record, n_cells),
-        ln_S_I_shift=placed(effects.ln_S_I_shift),
-        theta_ln_mean=placed(level + effects.theta_ln_mean + SEX_WEIGHT_LN.get(sex, 0.0)),
-        theta_ln_extra_sd=placed(math.hypot(effects.theta_ln_extra_sd, 0.0 if sex else 0.018)),
-        growth_shift=placed(effects.growth_shift),
-        late_shift=placed(effects.late_shift),
-        q_scale=placed(SEX_Q_SCALE.get(sex, 1.0)),
+        covariates=placed(np.nan_to_num(her)),
+        known=placed(np.isfinite(her)),
         dating_sd_weeks=placed(dating_sd),
         birth_week=placed(birth),
-        table=table,
+        table=growth_table(standard),
         n_cells=n_cells,
     )
 

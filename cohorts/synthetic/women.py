@@ -1,7 +1,7 @@
 """Who she is: age, height, weight, parity, habits, dating; independent of her physiology, as in the prior.
 
-Distributions: singleton US births 2022, public-use sample (computed), except where marked assumed. The prior
-knows no link of body mass index with insulin sensitivity, so neither do these women.
+Distributions: singleton US births 2022, public-use sample (computed), except where marked assumed. What her covariates
+do to her physiology and to the fetus is the prior's (`effect`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from cohorts.synthetic.design import Design
-from twin.encode import HYPERTENSION_SHARE, SMOKING_SHARE, expected_gain_kg
+from twin.encode import expected_gain_kg
 from twin.record import Statement
 from twin.timeline import DatingStatement
 
@@ -22,6 +22,7 @@ HEIGHT_CM = (162.3, 7.3, 142.0, 190.0)
 LN_BMI = (3.288, 0.229)  # mean, SD: median 26.8 kg/m2
 PARITY = (0.342, 0.286, 0.174, 0.098, 0.100)  # 0, 1, 2, 3, 4 earlier births
 MALE_SHARE = 0.512
+SMOKING_SHARE, HYPERTENSION_SHARE = 0.06, 0.10
 GAIN_PER_BMI, GAIN_REFERENCE_BMI = -0.30, 26.2  # kg at term per kg/m2
 GAIN_SD_KG = 5.5  # 6.8 on birth certificates, less their reporting error (assumed)
 SCALE_SD_KG = 0.3  # clothing and scale, assumed

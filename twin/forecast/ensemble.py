@@ -180,7 +180,7 @@ def run_ensemble(
     latents = unpack(prior, data, z)
     start, n_xi = len(prior.latents), n_deviations(data)
     all_xi = jnp.concatenate([z[start : start + n_xi], fresh[:, None, :]])
-    xi = deviations(all_xi, 2 * all_xi.shape[0])
+    xi = deviations(prior, all_xi, 2 * all_xi.shape[0])
     shift = latents.dating_shift_weeks
     past = jax.tree.map(lambda x: x[..., None, :], past)
     past_edges = recorded_edges(data.n_cells, shift.dtype, 2) + shift[None]

@@ -1,7 +1,8 @@
 """The population prior: an artefact (TOML) of latent quantities, and how latents become parameters.
 
-Every latent is sampled as a standard normal z (non-centred). The artefact also says how far its own centers may
-be off; that, not the posterior, gives the range of a probability (DESIGN 4).
+Every latent is sampled as a standard normal z (non-centred). Constants hold for all women, effects move a woman by her
+covariates. The artefact also says how far its own centers may be off; that, not the posterior, gives the range of a
+probability (DESIGN 4).
 """
 
 from __future__ import annotations
@@ -20,21 +21,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from twin.encode import BIOMETRY, WomanData
+from twin.encode import BIOMETRY, COVARIATES, WomanData
 from twin.errors import UnusableInput
 from twin.observation.residual import DRIVEN_RANGE_MIN
+from twin.physiology.fetus import table_weight
 from twin.physiology.parameters import FetalParams, MaternalParams
 from twin.physiology.pregnancy import PregnancyParams
 
 DEFAULT_PRIOR = "evidence-1"
-#: ln B = coupling * ln(S_I / median) + residual [MODEL 1.2]
-SENSITIVITY_COUPLING = -0.55
-XI_SD = 0.13  # stationary SD of the growth-rate deviation; MODEL 2.2 has 0.15, births are narrower (C-STD-13)
-XI_TAU_WEEKS = 6.0  # [MODEL 2.2]
+LEVEL_WEEK = (
+    39.43  # at which `weight_39_g` is the median child's weight, whichever standard gives the shape of growth
+)
 XI_CELLS = 2  # weekly cells that share one deviation
-#: day multipliers of one tolerance test, ln SD of S_I, B and k_e: give CVs 4.9/13.2/15.6 % against 5/13/14 %
-#: at 0/1/2 h with the assay inside [A-OGTT-12, RECALLED]
-TEST_DAY_SD = (0.21, 0.21, 0.33)
 #: SD of the day's pattern that the equations leave out, per cosine and sine of 24, 12, 8 and 6 h, of the level: 0.08 in
 #: all, as people's own patterns of ln glucose have it (0.07-0.08 without diabetes, docs/model/observation.md)
 PROFILE_SD = (0.06, 0.035, 0.025, 0.02)
@@ -57,20 +55,71 @@ class Latent:
 
 
 @dataclass(frozen=True)
+class Constant:
+    """A number that is the same for all women; sd : how far it may be off."""
+
+    name: str
+    value: float
+    sd: float
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one unit of a covariate adds to `target` (`TARGETS`); sd : how far it may be off."""
+
+    target: str
+    covariate: str
+    value: float
+    sd: float
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """A covariate among all women: mean and SD (of a yes or no: the share, and the SD that follows)."""
+
+    name: str
+    mean: float
+    sd: float
+    evidence: str
+
+
+#: what covariates act on: ln S_I, ln theta, the growth-rate exponent, that from 34 weeks on, the fat fraction's factor
+TARGETS = ("S_I", "theta", "growth", "late_growth", "fat")
+CONSTANTS = (
+    "coupling", "xi_sd", "xi_weeks", "test_S_I", "test_B", "test_k_e", "early_S_I", "early_B", "production_rise",
+    "weight_39_g",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Prior:
     """The population prior: latents in file order, then growth deviations and test-day multipliers."""
 
     id: str
     latents: tuple[Latent, ...]
+    constants: tuple[Constant, ...]
+    effects: tuple[Effect, ...]
+    covariates: tuple[Covariate, ...]
 
     @functools.cached_property
     def index(self) -> dict[str, int]:
         return {latent.name: i for i, latent in enumerate(self.latents)}
 
     @functools.cached_property
+    def constant(self) -> dict[str, float]:
+        return {c.name: c.value for c in self.constants}
+
+    @functools.cached_property
     def sha256(self) -> str:
-        """Of every latent's numbers, first 16 digits: a changed prior under the same id is another prior."""
-        numbers = [(x.name, x.transform, x.center, x.sd, x.center_sd) for x in self.latents]
+        """Of all its numbers, first 16 digits: a changed prior under the same id is another prior."""
+        numbers = [
+            *((x.name, x.transform, x.center, x.sd, x.center_sd) for x in self.latents),
+            *((x.name, x.value, x.sd) for x in self.constants),
+            *((x.target, x.covariate, x.value, x.sd) for x in self.effects),
+            *((x.name, x.mean, x.sd) for x in self.covariates),
+        ]
         return hashlib.sha256(repr(numbers).encode()).hexdigest()[:16]
 
     def size(self, data: WomanData) -> int:
@@ -123,7 +172,17 @@ def load_prior(name_or_path: str = DEFAULT_PRIOR) -> Prior:
     try:
         table = tomllib.loads(source.read_text())
         latents = tuple(Latent(name=name, **row) for name, row in table["latent"].items())
-        prior = Prior(id=table["id"], latents=latents)
+        prior = Prior(
+            id=table["id"],
+            latents=latents,
+            constants=tuple(Constant(name, **row) for name, row in table["constant"].items()),
+            effects=tuple(
+                Effect(target, covariate, **row)
+                for target, rows in table["effect"].items()
+                for covariate, row in rows.items()
+            ),
+            covariates=tuple(Covariate(name, **row) for name, row in table["covariate"].items()),
+        )
     except (KeyError, TypeError, ValueError) as why:
         raise UnusableInput(
             "bad-prior", f"prior {name_or_path!r} is not readable: {why}. Nothing was run."
@@ -135,15 +194,28 @@ def load_prior(name_or_path: str = DEFAULT_PRIOR) -> Prior:
         or not (x.sd > 0.0 and x.center_sd >= 0.0 and math.isfinite(x.center))
         or (x.transform == "ln" and x.center <= 0.0)
     ]
-    if name_or_path != DEFAULT_PRIOR:
-        expected = load_prior().index
-        wrong += [f"{name} (missing)" for name in expected if name not in prior.index]
-        wrong += [f"{name} (unknown)" for name in prior.index if name not in expected]
+    wrong += [c.name for c in prior.constants if not (math.isfinite(c.value) and c.sd >= 0.0)]
+    wrong += [
+        f"{e.target}.{e.covariate}"
+        for e in prior.effects
+        if e.target not in TARGETS
+        or e.covariate not in COVARIATES
+        or not (math.isfinite(e.value) and e.sd >= 0.0)
+    ]
+    wrong += [c.name for c in prior.covariates if not (math.isfinite(c.mean) and c.sd > 0.0)]
+    for names, expected in (
+        ({c.name for c in prior.constants}, CONSTANTS),
+        ({c.name for c in prior.covariates}, COVARIATES),
+        (set(prior.index), load_prior().index if name_or_path != DEFAULT_PRIOR else prior.index),
+    ):
+        wrong += [f"{name} (missing)" for name in expected if name not in names]
+        wrong += [f"{name} (unknown)" for name in sorted(names) if name not in expected]
     if wrong:
         raise UnusableInput(
             "bad-prior",
-            f"prior {name_or_path!r}: {', '.join(wrong)}; expected the latents of {DEFAULT_PRIOR!r}, each with "
-            "transform ln or linear, sd > 0, center_sd >= 0 and, for ln, center > 0. Nothing was run.",
+            f"prior {name_or_path!r}: {', '.join(wrong)}; expected the latents, constants and covariates "
+            f"of {DEFAULT_PRIOR!r}: transform ln or linear, sd > 0, center_sd >= 0 and, for ln, center > 0; effects of "
+            f"{', '.join(COVARIATES)} on {', '.join(TARGETS)}. Nothing was run.",
         )
     return prior
 
@@ -197,16 +269,15 @@ def day_pattern(coefficients: Array, minute: Array) -> Array:
     return jnp.tensordot(basis.astype(coefficients.dtype), coefficients, axes=1)
 
 
-def deviations(z: Array, n_cells: int) -> Array:
-    """The growth-rate deviation of each weekly cell: stationary, correlation exp(-lag / 6 weeks)."""
-    rho = float(np.exp(-XI_CELLS / XI_TAU_WEEKS))
-    fresh = float(np.sqrt(1.0 - rho**2))
+def deviations(prior: Prior, z: Array, n_cells: int) -> Array:
+    """The growth-rate deviation of each weekly cell: stationary, correlation exp(-lag / xi_weeks)."""
+    rho = jnp.exp(-XI_CELLS / jnp.asarray(prior.constant["xi_weeks"], dtype=z.dtype))
     # lower-triangular map from independent normals to the autoregression: fixed, so a matrix product
     n = z.shape[0]
     lag = np.arange(n)[:, None] - np.arange(n)[None, :]
-    scale = np.where(np.arange(n) == 0, 1.0, fresh)
-    matrix = np.where(lag >= 0, rho ** np.maximum(lag, 0), 0.0) * scale[None, :] * XI_SD
-    xi = jnp.tensordot(jnp.asarray(matrix, dtype=z.dtype), z, axes=1)
+    scale = jnp.where(np.arange(n) == 0, 1.0, jnp.sqrt(1.0 - rho**2)) * prior.constant["xi_sd"]
+    matrix = jnp.where(lag >= 0, rho ** np.maximum(lag, 0), 0.0) * scale[None, :]
+    xi = jnp.tensordot(matrix.astype(z.dtype), z, axes=1)
     return jnp.repeat(xi, XI_CELLS, axis=0)[:n_cells]
 
 
@@ -217,6 +288,34 @@ def fetal_responses(gain: Array, fat_share: Array) -> tuple[Array, Array]:
     total = 0.27 * (1.0 - FAT_WEIGHT_SHARE) + 1.5 * FAT_WEIGHT_SHARE
     s_L = (total - FAT_WEIGHT_SHARE * s_F) / (1.0 - FAT_WEIGHT_SHARE)
     return gain * s_L, gain * s_F
+
+
+def shifts(prior: Prior, data: WomanData) -> dict[str, Array]:
+    """What her covariates add to each of `TARGETS`; a covariate that is not known adds nothing."""
+    apart = covariate_means(prior, data)
+    out = dict.fromkeys(TARGETS, jnp.zeros_like(apart[0]))
+    for e in prior.effects:
+        out[e.target] = out[e.target] + e.value * apart[COVARIATES.index(e.covariate)]
+    return out
+
+
+def covariate_means(prior: Prior, data: WomanData) -> Array:
+    """Her covariates less the population's means, (covariate, ...); 0 where not known."""
+    mean = {c.name: c.mean for c in prior.covariates}
+    means = jnp.stack([jnp.asarray(mean[name]) for name in COVARIATES]).astype(data.covariates.dtype)
+    means = means.reshape((-1,) + (1,) * (data.covariates.ndim - 1))
+    return jnp.where(data.known, data.covariates - means, 0.0)
+
+
+def unknown_variance(prior: Prior, data: WomanData, target: str) -> Array:
+    """Variance of what covariates that are not known would add to a target."""
+    sd = {c.name: c.sd for c in prior.covariates}
+    each = [
+        jnp.where(data.known[COVARIATES.index(e.covariate)], 0.0, (e.value * sd[e.covariate]) ** 2)
+        for e in prior.effects
+        if e.target == target
+    ]
+    return sum(each, jnp.zeros_like(data.covariates[0]))
 
 
 def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
@@ -234,8 +333,10 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
     value = {latent.name: every[i] for i, latent in enumerate(prior.latents)}
     n_xi = n_deviations(data)
     tests = data.ogtt.value.shape[0]
-    xi = deviations(z[start : start + n_xi], data.n_cells)
-    day_sd = jnp.asarray(TEST_DAY_SD, dtype=z.dtype).reshape((1, 3) + (1,) * len(batch))
+    xi = deviations(prior, z[start : start + n_xi], data.n_cells)
+    constant = prior.constant
+    day_sd = jnp.stack([jnp.asarray(constant[f"test_{n}"], dtype=z.dtype) for n in ("S_I", "B", "k_e")])
+    day_sd = day_sd.reshape((1, 3) + (1,) * len(batch))
     after = start + n_xi + 3 * tests
     test_day = z[start + n_xi : after].reshape((tests, 3, *batch)) * day_sd
     shared = prior.n_shared(data)
@@ -245,9 +346,10 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
     shape = meal_shape(data)
     meal_amount = meal_amounts(z[shared:].reshape((*shape, *batch)), meal_cv[:, : shape[1]])
 
-    sensitivity = value["S_I"] * jnp.exp(data.ln_S_I_shift)
+    shift = {target: x.astype(z.dtype) for target, x in shifts(prior, data).items()}
+    sensitivity = value["S_I"] * jnp.exp(shift["S_I"])
     median = prior.latents[prior.index["S_I"]].center
-    B = value["B"] * (sensitivity / median) ** SENSITIVITY_COUPLING
+    B = value["B"] * (sensitivity / median) ** constant["coupling"]
     ones = jnp.ones(batch, dtype=z.dtype)
     direct = {
         n: value[n]
@@ -272,21 +374,30 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
     )
     maternal = jax.tree.map(lambda x: x * ones, maternal)
     d_SI = 0.30 + 0.45 * jax.nn.sigmoid((value["d_SI"] - 0.525) / 0.1125)  # bounded 0.30-0.75 [MODEL 1.3]
-    pregnancy = PregnancyParams.reference(d_SI=d_SI, w50=value["w50"], kappa=value["kappa"])
+    pregnancy = PregnancyParams.reference(
+        d_SI=d_SI,
+        w50=value["w50"],
+        kappa=value["kappa"],
+        e1=jnp.asarray(constant["early_S_I"], dtype=z.dtype),
+        e2=jnp.asarray(constant["early_B"], dtype=z.dtype),
+        rise=jnp.asarray(constant["production_rise"], dtype=z.dtype),
+    )
     pregnancy = jax.tree.map(lambda x: x * ones, pregnancy)
     s_L, s_F = fetal_responses(value["gain"], value["fat_share"])
-    theta_sd = prior.latents[prior.index["theta"]].sd
-    wider = jnp.sqrt(1.0 + (data.theta_ln_extra_sd / theta_sd) ** 2)
-    ln_theta = data.theta_ln_mean + wider * theta_sd * z[prior.index["theta"]]
-    ln_theta = ln_theta + math.log(prior.latents[prior.index["theta"]].center)
+    theta = prior.latents[prior.index["theta"]]
+    wider = jnp.sqrt(theta.sd**2 + unknown_variance(prior, data, "theta")).astype(z.dtype)
+    level = jnp.log(constant["weight_39_g"] / table_weight(data.table, jnp.asarray(LEVEL_WEEK)))
+    ln_theta = (
+        jnp.log(theta.center) + level.astype(z.dtype) + shift["theta"] + wider * z[prior.index["theta"]]
+    )
     fetus = FetalParams.reference(
         theta=jnp.exp(ln_theta),
-        q_scale=data.q_scale * ones,
+        q_scale=1.0 + shift["fat"],
         s_L=s_L,
         s_F=s_F,
         fatness=value["fatness"],
-        growth_shift=data.growth_shift * ones,
-        late_shift=data.late_shift * ones,
+        growth_shift=shift["growth"],
+        late_shift=shift["late_growth"],
     )
     fetus = jax.tree.map(lambda x: x * ones, fetus)
     overall = data.carbohydrate_sd[0] * value["carbohydrate"]

@@ -16,7 +16,6 @@ from jaxtyping import Array, Float
 from twin.physiology.parameters import MaternalParams, param
 
 TEST_WEEK = 28.0
-EGP_RISE = 0.25  # by 36 weeks [A-EGP-01, A-EGP-02]
 PLACENTA_EXPONENT = 0.75  # placental weight against fetal weight [C-PL-12]
 _GRID_STEP = 0.5  # weeks, beta-cell adaptation
 _GRID_END = 46.0
@@ -35,6 +34,9 @@ class PregnancyParams(eqx.Module):
     e2: Float[Array, "*#batch"] = param("1", "early rise of secretion", 0.571, "A-IS-01, A-IS-02")
     kappa: Float[Array, "*#batch"] = param("1", "compensation exponent of secretion", 0.366, "A-IS-03")
     tau_B: Float[Array, "*#batch"] = param("wk", "adaptation of the beta cell", 3.0, "MODEL 1.3, assumed")
+    rise: Float[Array, "*#batch"] = param(
+        "1", "rise of glucose production by 36 weeks", 0.25, "A-EGP-01, A-EGP-02"
+    )
 
     @classmethod
     def reference(cls, **changes: object) -> PregnancyParams:
@@ -95,7 +97,7 @@ def at_weeks(
     test = jnp.full((1, *week.shape[1:]), TEST_WEEK, dtype=week.dtype)
     sensitivity = sensitivity_ratio(g, week) / sensitivity_ratio(g, test)
     b = beta_cell_ratio(g, jnp.concatenate([week, test]))
-    production = (1.0 + EGP_RISE * week / 36.0) / (1.0 + EGP_RISE * TEST_WEEK / 36.0)
+    production = (1.0 + g.rise * week / 36.0) / (1.0 + g.rise * TEST_WEEK / 36.0)
     lifted = jax.tree.map(lambda x: x[None], p)
     return dataclasses.replace(
         lifted,

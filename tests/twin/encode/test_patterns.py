@@ -7,6 +7,7 @@ import pytest
 
 from tests.one_woman import LMP, at, make_record
 from twin.encode import (
+    COVARIATES,
     DEFAULT_WEIGHT_KG,
     DailyPattern,
     activity_pattern,
@@ -149,26 +150,13 @@ def test_weight_without_any_record_is_the_reference_woman():
     assert pre == pytest.approx(69.0 + expected_gain_kg(weeks))
 
 
-def test_covariates_have_the_direction_of_their_sources():
-    """Smoking and hypertension lower growth; unknown widens instead of moving; BMI raises it."""
-    plain = covariates(make_record({}))
-    assert covariates(make_record({}, smoking=True)).theta_ln_mean < plain.theta_ln_mean
-    assert covariates(make_record({}, hypertension=True)).theta_ln_mean < plain.theta_ln_mean
-    unknown = covariates(make_record({}, smoking=None, hypertension=None))
-    assert unknown.theta_ln_mean == 0.0 and unknown.theta_ln_extra_sd > plain.theta_ln_extra_sd == 0.0
-    assert covariates(make_record({}, weight_pre_kg=95.0)).growth_shift > plain.growth_shift
-    assert (
-        covariates(make_record({}, parity=0)).late_shift
-        < 0.0
-        < covariates(make_record({}, parity=2)).late_shift
+def test_covariates_are_as_recorded_and_nan_where_not():
+    """By hand: 69 kg at 1.65 m in `make_record`; what is not recorded is NaN."""
+    her = dict(
+        zip(COVARIATES, covariates(make_record({}, smoking=True, hypertension=None, parity=2)), strict=True)
     )
-    assert covariates(make_record({}, parity=None)).late_shift == 0.0
-
-
-def test_known_smoking_averages_to_the_mixture():
-    """The share-weighted mean of the two known cases is the unknown case: nothing is gained by asking."""
-    from twin.encode import SMOKING_SHARE
-
-    yes, no = (covariates(make_record({}, smoking=s)).theta_ln_mean for s in (True, False))
-    base = covariates(make_record({}, smoking=None)).theta_ln_mean
-    assert SMOKING_SHARE * yes + (1 - SMOKING_SHARE) * no == pytest.approx(base)
+    assert her["bmi"] == pytest.approx(69.0 / 1.65**2) and her["smoking"] == 1.0 and her["parous"] == 1.0
+    assert np.isnan(her["hypertension"]) and np.isnan(her["male"]) and np.isnan(her["gain"])
+    assert covariates(make_record({}, weight_pre_kg=190.0))[COVARIATES.index("bmi")] == 45.0
+    nothing = make_record({}, smoking=None, hypertension=None, parity=None, weight_pre_kg=None)
+    assert np.isnan(covariates(nothing)).all()

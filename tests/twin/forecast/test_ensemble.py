@@ -195,7 +195,7 @@ def test_future_is_the_coupled_model_continued(one_record, one_posterior, one_pl
     start, n_xi = len(prior.latents), n_deviations(data)
     every = jnp.concatenate([z[start : start + n_xi], fresh])
     n_cells = END_WEEK - FIRST_WEEK
-    xi = deviations(every, 2 * every.shape[0])[:n_cells]
+    xi = deviations(prior, every, 2 * every.shape[0])[:n_cells]
     weeks = glucose_weeks()[: n_cells - (GLUCOSE_FROM_WEEK - FIRST_WEEK)]
     past = plan_for(data, latents, 1)
     n_past = int(np.floor(AS_OF_DAY / 7.0)) - GLUCOSE_FROM_WEEK

@@ -10,6 +10,7 @@ from scipy.stats import binom
 from twin.errors import UnusableInput
 from twin.inference.arviz_gate import read_posterior, rhat_and_ess, write_posterior
 from twin.inference.calibrate import load_posterior, named_parameters, save_posterior, shape_of
+from twin.inference.priors import shifts
 from twin.inference.psis import pareto_smooth
 
 
@@ -131,7 +132,8 @@ def test_named_parameters_are_in_their_own_units(one_posterior):
     named = named_parameters(one_posterior)
     assert all(v.shape == (one_posterior.z.shape[1],) and np.isfinite(v).all() for v in named.values())
     index = one_posterior.prior.index["S_I"]
-    latent, shift = one_posterior.prior.latents[index], float(one_posterior.data.ln_S_I_shift)
+    latent = one_posterior.prior.latents[index]
+    shift = float(shifts(one_posterior.prior, one_posterior.data)["S_I"])
     np.testing.assert_allclose(
         named["S_I"], latent.center * np.exp(shift + latent.sd * one_posterior.z[index]), rtol=1e-10
     )

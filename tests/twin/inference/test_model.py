@@ -11,8 +11,9 @@ from numpyro.infer.util import log_density
 from scipy.stats import norm
 
 from tests.one_woman import POSTERIOR_DRAWS
+from twin.encode import COVARIATES
 from twin.inference.model import evaluate, pregnancy_model, readings
-from twin.inference.priors import XI_SD, deviations, unpack
+from twin.inference.priors import deviations, shifts, unknown_variance, unpack
 
 
 @pytest.fixture(scope="module")
@@ -76,23 +77,57 @@ def test_no_readings_leave_the_prior(prior, nothing, z):
     np.testing.assert_allclose(got[ok], norm.logpdf(np.asarray(z)).sum(axis=0)[ok], rtol=1e-12)
 
 
-def test_deviations_have_their_stated_law():
-    """The linear map's covariance: SD XI_SD everywhere, correlation exp(-lag / 6 weeks) between pairs of weeks."""
+def test_deviations_have_their_stated_law(prior):
+    """The linear map's covariance: SD xi_sd everywhere, correlation exp(-lag / xi_weeks) between pairs of weeks."""
     n = 14
-    L = np.asarray(deviations(jnp.eye(n), 2 * n))[::2]
+    L = np.asarray(deviations(prior, jnp.eye(n), 2 * n))[::2]
     cov = L @ L.T
     lag = 2.0 * np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
-    np.testing.assert_allclose(cov, XI_SD**2 * np.exp(-lag / 6.0), atol=1e-12)
+    np.testing.assert_allclose(
+        cov, prior.constant["xi_sd"] ** 2 * np.exp(-lag / prior.constant["xi_weeks"]), atol=1e-12
+    )
 
 
 def test_unpack_at_zero_is_the_centre(prior, data):
     at = unpack(prior, data, jnp.zeros(prior.size(data)))
-    S_I = prior.latents[prior.index["S_I"]].center * np.exp(float(data.ln_S_I_shift))
+    S_I = prior.latents[prior.index["S_I"]].center * np.exp(float(shifts(prior, data)["S_I"]))
     assert float(at.maternal.S_I) == pytest.approx(S_I)
     for name in ("R0", "E_G0", "VG", "U_fp", "tau_rapid"):
         assert float(getattr(at.maternal, name)) == pytest.approx(prior.latents[prior.index[name]].center)
     assert np.asarray(at.meal_factor).tolist() == pytest.approx([1.0] * 6)
     assert float(at.dating_shift_weeks) == 0.0
+
+
+@pytest.mark.parametrize("covariate", ["smoking", "hypertension", "parous", "male"])
+def test_known_averages_to_the_mixture(prior, data, covariate):
+    """The share-weighted mean of the two known cases is the unknown case, and what is not known of theta is the
+    variance between them: nothing is gained by asking."""
+    at = COVARIATES.index(covariate)
+
+    def having(value, known):
+        return dataclasses.replace(
+            data, covariates=data.covariates.at[at].set(value), known=data.known.at[at].set(known)
+        )
+
+    share = {c.name: c.mean for c in prior.covariates}[covariate]
+    unknown = having(0.0, False)
+    for target, base in shifts(prior, unknown).items():
+        yes, no = (float(shifts(prior, having(v, True))[target]) for v in (1.0, 0.0))
+        assert share * yes + (1.0 - share) * no == pytest.approx(float(base), abs=1e-12)
+        if target == "theta":
+            more = unknown_variance(prior, unknown, target) - unknown_variance(
+                prior, having(1.0, True), target
+            )
+            assert float(more) == pytest.approx(share * (1.0 - share) * (yes - no) ** 2, rel=1e-3, abs=1e-12)
+
+
+def test_covariates_have_the_direction_of_their_sources(prior):
+    """Smoking, hypertension and a girl lower weight, BMI and gain raise growth, BMI lowers sensitivity, girls are
+    fatter [C-BC-04]."""
+    value = {(e.target, e.covariate): e.value for e in prior.effects}
+    assert value["theta", "smoking"] < 0 > value["theta", "hypertension"] and value["theta", "male"] > 0
+    assert min(value["growth", "bmi"], value["growth", "gain"], value["late_growth", "parous"]) > 0
+    assert value["S_I", "bmi"] < 0 > value["fat", "male"]
 
 
 def test_weight_response_is_one_number(prior, data):

@@ -8,7 +8,6 @@ from scipy.integrate import solve_ivp
 
 from twin.physiology.parameters import MaternalParams
 from twin.physiology.pregnancy import (
-    EGP_RISE,
     PLACENTA_EXPONENT,
     PregnancyParams,
     at_weeks,
@@ -81,7 +80,7 @@ def test_parameters_of_the_test_week_are_themselves():
     weekly = jax.jit(at_weeks)(p, g, weeks, mass, jnp.asarray([68.0, 70.0, 73.0])[:, None])
     for name in ("S_I", "B", "R0", "U_fp", "BW"):
         np.testing.assert_allclose(getattr(weekly, name)[1, 0], getattr(p, name)[0], rtol=1e-12)
-    rise = (1 + EGP_RISE) / (1 + EGP_RISE * 20 / 36)
+    rise = (1 + 0.25) / (1 + 0.25 * 20 / 36)
     np.testing.assert_allclose(weekly.R0[2, 0] / weekly.R0[0, 0], rise, rtol=1e-12)
     np.testing.assert_allclose(weekly.U_fp[:, 0], 0.12 * np.array([0.3, 1.0, 2.4]) ** PLACENTA_EXPONENT)
     assert weekly.S_I[0, 0] > weekly.S_I[1, 0] > weekly.S_I[2, 0]
