@@ -1,0 +1,212 @@
+"""Fetal growth and the newborn without diabetes: spread by week, tracking, scan errors, fat and lean at birth."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cohorts.evidence.designs.course import meets_iadpsg
+from cohorts.evidence.statistics import slope, standardised
+from cohorts.population.birth import between, births
+from cohorts.population.engine import Arm, Lanes, Numbers, fasting, latents_of, pregnancy, tolerance_test
+from cohorts.population.population import Arrays, Population, gather
+from cohorts.population.women import Who, Women
+from twin.encode import SCAN_SD
+from twin.growth_standards import efw_g
+from twin.inference.priors import Prior
+from twin.observation.blocks import SCAN_CORE, SCAN_DF
+from twin.physiology.fetus import MEASURES, latent_ln_biometry
+from twin.physiology.parameters import FetalParams
+
+WEEKS = (12.0, 16.0, 20.0, 24.0, 28.0, 32.0, 36.0, 40.0)
+SCANNED = ("hc_mm", "bpd_mm", "ac_mm", "fl_mm")
+#: between two observers of the same fetus, ln, beside what one observer's repeats differ by [C-ERR-04 less C-ERR-01..03]
+HEALTHY = Who(bmi=(18.5, 30.0), smoking=0.0, hypertension=0.0, nulliparous=0.6)
+FAT_ENERGY, LEAN_ENERGY = 9.3, 1.0  # kcal/g [C-EN-03, RECALLED]
+
+
+@functools.partial(jax.jit, static_argnames=("prior", "weeks"))
+def biometry(
+    prior: Prior, numbers: Numbers, who: Lanes, L: jax.Array, F: jax.Array, weeks: tuple[float, ...]
+) -> tuple[jax.Array, jax.Array, FetalParams]:
+    """ln of the four measures with the fetus's own shape, (measure, week, woman); ln weight; the fetus."""
+    latents = latents_of(prior, numbers, who)
+    week = jnp.asarray(weeks, dtype=who.z.dtype)[:, None]
+    measures = latent_ln_biometry(L, F, week, latents.fetus.q_scale[None], who.data.table)
+    return measures + latents.shape[: len(MEASURES), None], jnp.log(L + F), latents.fetus
+
+
+def scanned(women: Women, true: np.ndarray, first: int) -> np.ndarray:
+    """Measured ln biometry: Student t errors from readings `first` on, one per measure and week."""
+    size = int(np.prod(true.shape[:2]))
+    rng = np.random.default_rng([7, first])
+    chi = rng.chisquare(SCAN_DF, (size, len(women))) / SCAN_DF
+    normal = rng.standard_normal((size, len(women)))
+    sd = np.array([SCAN_SD[q] for q in MEASURES])[:, None, None]
+    return np.asarray(true + sd * SCAN_CORE * (normal / np.sqrt(chi)).reshape(true.shape))
+
+
+def simulate(population: Population, n: int, seed: int = 3, who: Who = HEALTHY) -> Arrays:
+    prior, numbers = population.prior, population.numbers
+
+    def look(women: Women, lanes: Lanes) -> Arrays:
+        weeks = pregnancy(prior, numbers, lanes, Arm(), False)
+        L, F = (np.stack([between(x, np.full(len(women), w)) for w in WEEKS]) for x in (weeks.L, weeks.F))
+        measures, ln_weight, _ = biometry(
+            prior, numbers, lanes, jnp.asarray(L, jnp.float32), jnp.asarray(F, jnp.float32), WEEKS
+        )
+        test, _ = tolerance_test(
+            prior, numbers, lanes, jnp.asarray(26.0), jnp.asarray(women.test_day[0], jnp.float32), 75.0, (0.0, 60.0, 120.0)
+        )  # fmt: skip
+        true = np.asarray(measures)
+        return {
+            "true": true,
+            "scan": scanned(women, true, 0),
+            "again": scanned(women, true, 1),
+            "ln_weight": ln_weight,
+            "edges_L": weeks.L,
+            "edges_F": weeks.F,
+            "gdm": meets_iadpsg(np.asarray(test)),
+            "fasting": fasting(prior, numbers, lanes, (15.0, 31.0)).G,
+            **births(women, weeks),
+        }
+
+    return gather(population, seed, n, look, who)
+
+
+def _efw(ln: np.ndarray, formula: str = "hadlock3") -> np.ndarray:
+    """ln EFW of ln measures (measure, ...)."""
+    named = {q: jnp.asarray(np.exp(ln[i])) for i, q in enumerate(MEASURES)}
+    needs = {
+        "hadlock1": ("ac_mm", "fl_mm"),
+        "hadlock2": ("bpd_mm", "ac_mm", "fl_mm"),
+        "hadlock3": ("hc_mm", "ac_mm", "fl_mm"),
+        "hadlock4": ("bpd_mm", "hc_mm", "ac_mm", "fl_mm"),
+        "shepard": ("bpd_mm", "ac_mm"),
+    }[formula]
+    return np.log(np.asarray(efw_g(formula, **{q: named[q] for q in needs})))
+
+
+def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
+    at = {w: i for i, w in enumerate(WEEKS)}
+    healthy = ~c["gdm"]
+    c = {k: v[..., healthy] for k, v in c.items()}
+    scan, again, true, ln_w = c["scan"], c["again"], c["true"], c["ln_weight"]
+    row = {q: MEASURES.index(q) for q in MEASURES}
+    efw = _efw(scan)
+    boy, day = c["male"], c["birth_day"]
+    late = [at[w] for w in (28.0, 32.0, 36.0, 40.0)]
+
+    def cv(q: str) -> tuple[float, ...]:
+        x = np.exp(scan[row[q]])
+        return tuple(float(100.0 * x[at[w]].std() / x[at[w]].mean()) for w in (20.0, 28.0, 32.0, 36.0))
+
+    def error(formula: str) -> float:
+        off = np.expm1(_efw(scan[:, at[36.0]], formula) - ln_w[at[36.0]])
+        return float(100.0 * off.std())
+
+    def limits(q: str) -> float:
+        d = 100.0 * np.expm1(scan[row[q]] - again[row[q]])
+        return float(1.96 * d[[at[20.0], at[28.0], at[36.0]]].std())
+
+    def r(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.corrcoef(a, b)[0, 1])
+
+    spread = tuple(float(np.diff(np.quantile(efw[i], [0.1, 0.9]))[0]) for i in late)
+    total = np.stack([np.exp(ln_w[at[w]]) for w in WEEKS])
+    z_birth = standardised(c["birth_weight_g"], day, boy)
+    change = (efw_true := np.asarray(ln_w))[at[32.0]] - efw_true[at[28.0]]
+    change = 100.0 * (change - change.mean())
+
+    def born(week: float, boys: bool) -> np.ndarray:
+        """Weight at birth if born in that week."""
+        here = boy == boys
+        w = between(c["edges_L"] + c["edges_F"], np.full(len(boy), week))[here]
+        rng = np.random.default_rng(11)
+        return np.asarray(w * np.exp(0.06 * rng.standard_normal(len(w))))
+
+    def mass(which: str, week: float, boys: bool) -> np.ndarray:
+        return between(c[f"edges_{which}"], np.full(len(boy), week))[boy == boys]
+
+    def fat_percent(week: float, boys: bool) -> np.ndarray:
+        F, L = mass("F", week, boys), mass("L", week, boys)
+        return np.asarray(100.0 * F / (F + L))
+
+    def p(x: np.ndarray, *q: float) -> list[float]:
+        return [float(v) for v in np.quantile(x, q)]
+
+    def band(x: np.ndarray) -> float:
+        return float(np.diff(np.quantile(x, [0.1, 0.9]))[0])
+
+    fats = {b: [mass("F", w, b) for w in (38.0, 40.0)] for b in (True, False)}
+    leans = {b: [mass("L", w, b) for w in (38.0, 40.0)] for b in (True, False)}
+    percents = {b: [fat_percent(w, b) for w in (38.0, 40.0)] for b in (True, False)}
+
+    def energy(week: float) -> float:
+        low, high = (np.full(len(boy), week + s) for s in (-0.5, 0.5))
+        F, L = ((between(c[f"edges_{k}"], high) - between(c[f"edges_{k}"], low)).mean() for k in ("F", "L"))
+        return float(100.0 * FAT_ENERGY * F / (FAT_ENERGY * F + LEAN_ENERGY * L))
+
+    gains = [float(np.median(born(w + 1.0, True)) - np.median(born(w, True))) / 1000.0 for w in (37.0, 38.0, 39.0, 40.0)]
+    term = (day >= 38 * 7) & (day < 41 * 7)
+    rise = (c["fasting"][1] - c["fasting"][0]) / 18.0156
+    # one scan at 32 weeks with covariates and the day of birth
+    X = np.column_stack([np.ones(len(day)), efw[at[32.0]], day, boy, c["parity"] > 0, c["bmi"], c["height_cm"]])
+    fit = X @ np.linalg.lstsq(X, c["birth_weight_g"], rcond=None)[0]
+    explained = 1.0 - float(((c["birth_weight_g"] - fit) ** 2).mean() / c["birth_weight_g"].var())
+    repeats = np.expm1(_efw(scan) - _efw(again))[late[:3]]
+    variance = {q: (np.exp(scan[row[q]]).var(), np.exp(scan[row[q]] - again[row[q]]).var() / 2.0) for q in MEASURES}
+    within = {
+        q: float(1.0 - np.mean((np.exp(scan[row[q]]) - np.exp(again[row[q]])) ** 2) / 2.0 / variance[q][0]) for q in MEASURES
+    }
+    return {
+        "C-EFW-01": (error("hadlock4"),),
+        "C-EFW-02": (error("hadlock3"),),
+        "C-EFW-03": (error("hadlock2"),),
+        "C-EFW-04": (error("hadlock1"),),
+        "C-EFW-05": (error("shepard"),),
+        "C-EFW-09": (error("hadlock4"),),
+        "C-EFW-10": (float(100.0 * repeats.std() / np.sqrt(2.0)), float(100.0 * repeats.std() / np.sqrt(2.0))),
+        "C-EFW-14": (error("hadlock4"),),
+        "C-STD-01": (float(np.mean([100.0 * (np.exp(efw[i]).std() / np.exp(efw[i]).mean()) for i in late])),),
+        "C-STD-02": (float(np.mean([efw[i].std() for i in late])),),
+        "C-STD-03": cv("hc_mm"),
+        "C-STD-04": cv("bpd_mm"),
+        "C-STD-05": cv("ac_mm"),
+        "C-STD-06": cv("fl_mm"),
+        "C-STD-08": spread,
+        "C-STD-09": spread,
+        "C-STD-12": tuple(p(c["birth_weight_g"][term], 0.25, 0.5, 0.75)),
+        "C-STD-13": tuple(v / 1000.0 for b in (True, False) for v in p(born(40.14, b), 0.1, 0.5, 0.9)),
+        "C-STD-14": tuple(
+            (float(np.median(born(w, True))) - float(np.median(born(w, False)))) / 1000.0 for w in (37.14, 40.14)
+        ),
+        "C-BC-01": (*(float(np.median(x)) for x in fats[True]), *(band(x) for x in fats[True])),
+        "C-BC-02": (*(float(np.median(x)) for x in fats[False]), *(band(x) for x in fats[False])),
+        "C-BC-03": (
+            *(float(np.median(leans[b][i])) for i in (0, 1) for b in (True, False)),
+            *(band(leans[b][1]) for b in (True, False)),
+        ),
+        "C-BC-04": (
+            *(float(np.median(percents[b][i])) for i in (0, 1) for b in (True, False)),
+            *(band(percents[b][1]) for b in (True, False)),
+        ),
+        "C-BC-09": (float(np.median(np.concatenate([percents[True][1], percents[False][1]]))),),
+        "C-BC-12": (energy(27.0), energy(39.5)),
+        "C-ERR-01": (limits("hc_mm"),),
+        "C-ERR-02": (limits("ac_mm"),),
+        "C-ERR-03": (limits("fl_mm"),),
+        "C-ERR-04": (limits("hc_mm"), limits("ac_mm"), limits("fl_mm")),
+        "C-ERR-05": tuple(within[q] for q in ("bpd_mm", "ac_mm", "hc_mm", "fl_mm")),
+        "C-LONG-02": (r(efw[at[28.0]], efw[at[32.0]]), r(efw[at[28.0]], efw[at[36.0]]), r(efw[at[20.0]], efw[at[36.0]])),
+        "C-LONG-03": (r(efw[at[32.0]], z_birth), r(efw[at[36.0]], z_birth)),
+        "C-LONG-04": (float(np.quantile(np.abs(change), 0.8)),),
+        "C-LONG-05": (explained,),
+        "C-BMI-01": (slope(z_birth, c["bmi"]),),
+        "C-BMI-02": (slope(z_birth, c["extra_gain_kg"], c["bmi"]),),
+        "C-BMI-03": (slope(z_birth, rise, c["bmi"], c["extra_gain_kg"]),),
+        "D-BWGA-01": tuple(gains),
+    } | {"_weights": tuple(float(x) for x in total.mean(axis=1))}

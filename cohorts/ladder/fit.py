@@ -1,0 +1,90 @@
+"""Learning numbers of the prior from what its virtual women show: Gauss-Newton with common random numbers.
+
+Unknown are steps of the numbers (`numbers.scales`), normal with SD 1 before any evidence. What is compared are the
+statistics of designs with their published values; a row's standard error is a quarter of its band. The women are the
+same at every point, so statistics are smooth in the numbers and differences are sharp. The covariance at the end is
+what the evidence leaves open: the prior's own draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from cohorts.evidence.rules import Rule
+from cohorts.population.numbers import Scale
+
+Statistics = Mapping[str, tuple[float, ...]]
+Model = Callable[[Mapping[str, float]], Statistics]
+
+DIFFERENCE = 0.5  # steps, of the differences that stand for derivatives
+LARGEST_STEP = 1.5
+RECALLED_WIDER = 2.0  # a recalled figure counts with twice its error
+
+
+class Fitted(NamedTuple):
+    """steps, covariance : of the unknowns. residual : of each compared number, (model - published) / error."""
+
+    steps: np.ndarray
+    covariance: np.ndarray
+    numbers: dict[str, float]
+    residual: dict[str, tuple[float, ...]]
+    history: list[float]
+
+
+def errors(rule: Rule) -> np.ndarray:
+    half = 0.5 * (np.array(rule.high) - np.array(rule.low))
+    return 0.5 * half * (1.0 if rule.counted else RECALLED_WIDER)
+
+
+def learn(
+    model: Model,
+    scales: Sequence[Scale],
+    rules: Sequence[Rule],
+    *,
+    rounds: int = 5,
+    say: Callable[[str], None] = lambda _: None,
+) -> Fitted:
+    """Fit the numbers to the rules' published values. model : numbers to statistics by row."""
+
+    def numbers(steps: np.ndarray) -> dict[str, float]:
+        return {s.name: float(s.at(float(x))) for s, x in zip(scales, steps, strict=True)}
+
+    def residuals(steps: np.ndarray) -> tuple[np.ndarray, dict[str, tuple[float, ...]]]:
+        found = model(numbers(steps))
+        each = {
+            r.row: tuple(float(x) for x in (np.array(found[r.row]) - np.array(r.published)) / errors(r)) for r in rules
+        }
+        return np.concatenate([np.array(v) for v in each.values()]), each
+
+    steps = np.zeros(len(scales))
+    r, each = residuals(steps)
+    history = [float(r @ r + steps @ steps)]
+    damping, H = 1e-2, np.eye(len(scales))
+    for turn in range(rounds):
+        J = np.empty((len(r), len(scales)))
+        for i in range(len(scales)):
+            moved = steps.copy()
+            moved[i] += DIFFERENCE
+            J[:, i] = (residuals(moved)[0] - r) / DIFFERENCE
+        H = J.T @ J + np.eye(len(scales))
+        gradient = J.T @ r + steps
+        for _ in range(6):
+            move = -np.linalg.solve(H + damping * np.diag(np.diag(H)), gradient)
+            move *= min(1.0, LARGEST_STEP / np.abs(move).max())
+            new, new_each = residuals(steps + move)
+            value = float(new @ new + (steps + move) @ (steps + move))
+            if value < history[-1]:
+                steps, r, each = steps + move, new, new_each
+                damping = max(damping / 3.0, 1e-4)
+                history.append(value)
+                break
+            damping = max(4.0 * damping, 0.1)
+        else:
+            break
+        say(f"round {turn + 1}: {history[-2]:.1f} to {history[-1]:.1f}")
+        if history[-2] - history[-1] < 0.01 * history[-1]:
+            break
+    return Fitted(steps, np.linalg.inv(H), numbers(steps), each, history)

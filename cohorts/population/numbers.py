@@ -1,0 +1,78 @@
+"""The prior's numbers as a vector: what may be learnt of a population, and the prior with other numbers.
+
+A name is `center.LATENT`, `sd.LATENT`, `constant.NAME` or `effect.TARGET.COVARIATE`. Positive numbers are moved on the
+ln scale, in units of how far the evidence lets them be off (`Scale`), so that a step of 1 is a step of one such SD.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from twin.inference.priors import Prior
+
+SD_LN_SD = 0.25  # how far a spread may be off, ln (assumed: spreads come from a dozen to a hundred people)
+POSITIVE_CONSTANTS = ("xi_sd", "xi_weeks", "test_S_I", "test_B", "test_k_e", "weight_39_g")
+
+
+class Scale(NamedTuple):
+    """Where a number starts, and what one step of it is."""
+
+    name: str
+    value: float
+    sd: float
+    ln: bool
+
+    def at(self, step: Any) -> Any:
+        """The number `step` steps away; of a float or a traced array."""
+        if not self.ln:
+            return self.value + self.sd * step
+        grown = self.sd * step
+        return self.value * (math.exp(grown) if isinstance(grown, float) else _exp(grown))
+
+
+def _exp(x: Any) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.exp(x)
+
+
+def scales(prior: Prior, names: Sequence[str]) -> list[Scale]:
+    """The numbers of these names. Raises : KeyError for a name the prior does not have."""
+    every = {}
+    for x in prior.latents:
+        of_center = x.center_sd * x.sd or 0.1 * x.sd
+        every[f"center.{x.name}"] = Scale("", x.center, of_center, x.transform == "ln")
+        every[f"sd.{x.name}"] = Scale("", x.sd, SD_LN_SD, True)
+    for c in prior.constants:
+        ln = c.name in POSITIVE_CONSTANTS
+        every[f"constant.{c.name}"] = Scale("", c.value, c.sd / c.value if ln else c.sd, ln)
+    for e in prior.effects:
+        every[f"effect.{e.target}.{e.covariate}"] = Scale("", e.value, e.sd, False)
+    return [every[name]._replace(name=name) for name in names]
+
+
+def with_numbers(prior: Prior, numbers: Mapping[str, Any]) -> Prior:
+    """The prior with these numbers in place of its own, which may be traced arrays."""
+
+    def or_own(kind: str, name: str, own: float) -> Any:
+        return numbers.get(f"{kind}.{name}", own)
+
+    return dataclasses.replace(
+        prior,
+        latents=tuple(
+            dataclasses.replace(
+                x, center=or_own("center", x.name, x.center), sd=or_own("sd", x.name, x.sd)
+            )
+            for x in prior.latents
+        ),
+        constants=tuple(
+            dataclasses.replace(c, value=or_own("constant", c.name, c.value)) for c in prior.constants
+        ),
+        effects=tuple(
+            dataclasses.replace(e, value=or_own("effect", f"{e.target}.{e.covariate}", e.value))
+            for e in prior.effects
+        ),
+    )
