@@ -114,6 +114,7 @@ class WomanData(eqx.Module):
     reference_exposure: Array  # (week,), mg/dL
     meal_of_slot: Array  # (meal,) 0 breakfast, 1 lunch, 2 dinner
     carbohydrate_sd: Array  # (2,): overall, per meal
+    meals_recorded: Array  # whether the plan's meals are her own, not the usual ones
     spots: Spots
     cgm: CgmDays
     ogtt: ToleranceTests
@@ -159,9 +160,9 @@ def weight_by_week(record: PatientRecord, week: np.ndarray) -> np.ndarray:
     return expected_gain_kg(week) + np.interp(week, at, above)
 
 
-#: BMI before pregnancy, kg/m2, at most 45; weight gain above the standard's median, kg, -12 to 15, from 20 weeks; the
-#: others 1 or 0. Effects and population means are the prior's
-COVARIATES = ("bmi", "gain", "smoking", "hypertension", "parous", "male")
+#: BMI before pregnancy, kg/m2, at most 45; weight gain above the standard's median, kg, -12 to 15, from 20 weeks;
+#: height, cm; age, years; the others 1 or 0. Effects and population means are the prior's
+COVARIATES = ("bmi", "gain", "smoking", "hypertension", "parous", "male", "height", "age")
 LARGEST_BMI, GAIN_RANGE_KG, GAIN_FROM_DAY = 45.0, (-12.0, 15.0), 140.0
 UNDATED = ("biometry", "none")  # dating methods that are no data beside the biometry
 UNDATED_SD_WEEKS = 6.0  # nothing known of the age but the biometry itself
@@ -176,6 +177,8 @@ def covariates(record: PatientRecord) -> np.ndarray:
         "hypertension": facts.hypertension,
         "parous": None if facts.parity is None else facts.parity > 0,
         "male": None if not facts.fetal_sex else facts.fetal_sex == "male",
+        "height": facts.height_cm,
+        "age": facts.maternal_age_y,
     }
     if facts.weight_pre_kg is not None and len(record.weights):
         last = record.weights.dropna(subset=["gestational_day"]).tail(1)
@@ -596,6 +599,7 @@ def encode(
         reference_exposure=placed(reference_exposure(standard)[:n_glucose]),
         meal_of_slot=placed(np.resize(slots, plan.events.meal_mg.shape[0])),
         carbohydrate_sd=placed(RECORDED_SD if recorded else USUAL_SD),
+        meals_recorded=placed(np.array(recorded)),
         spots=_spots(record, n_glucose, meals),
         cgm=_cgm(record, n_glucose, meals),
         ogtt=_ogtt(record, n_glucose),

@@ -55,7 +55,8 @@ def learn(
     def residuals(steps: np.ndarray) -> tuple[np.ndarray, dict[str, tuple[float, ...]]]:
         found = model(numbers(steps))
         each = {
-            r.row: tuple(float(x) for x in (np.array(found[r.row]) - np.array(r.published)) / errors(r)) for r in rules
+            r.row: tuple(float(x) for x in (np.array(found[r.row]) - np.array(r.published)) / errors(r))
+            for r in rules
         }
         return np.concatenate([np.array(v) for v in each.values()]), each
 

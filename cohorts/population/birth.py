@@ -21,12 +21,12 @@ def births(women: Women, weeks: Weeks, last_day: int | np.ndarray = POST_TERM_DA
         here = limit == latest
         policy = DeliveryPolicy(last_day=int(latest))
         day[here] = delivery_days(women.onset[here], policy, FIRST_BIRTH_DAY)
-    lean, fat = (between(x, day / 7.0) for x in (weeks.L, weeks.F))
+    lean, fat = (between(np.asarray(x), day / 7.0) for x in (weeks.L, weeks.F))
     return {
         "birth_day": day,
         "birth_weight_g": (lean + fat) * np.exp(BIRTH_RESIDUAL_SD * women.birth),
         "fat_share": fat / (lean + fat),
-        "fetal_insulin": between(weeks.J, day / 7.0),
+        "fetal_insulin": between(np.asarray(weeks.J), day / 7.0),
     }
 
 

@@ -36,7 +36,8 @@ from twin.physiology.fetus import (
 from twin.physiology.maternal import StepCoefficients, Trajectory, fasting_state, slice_drives, step
 from twin.physiology.parameters import INSULIN_F, INSULIN_TAU_MIN, MaternalParams
 from twin.physiology.pregnancy import TEST_WEEK, at_weeks
-from twin.physiology.simulate import COARSE_STEP_MIN, simulate_day, starting_state as at_rest, with_meals
+from twin.physiology.simulate import COARSE_STEP_MIN, simulate_day, with_meals
+from twin.physiology.simulate import starting_state as at_rest
 from twin.record import Statement
 from twin.timeline import DatingStatement
 
@@ -95,9 +96,7 @@ def lanes(prior: Prior, women: Women, standard: str = "hadlock1991") -> Lanes:
     base = template(standard)
     weeks = GLUCOSE_FROM_WEEK + 0.5 + np.arange(base.plan.weight_kg.shape[0])
     covariates = jnp.asarray(women.covariates(), dtype=jnp.float32)
-    data = dataclasses.replace(
-        base, covariates=covariates, known=jnp.ones((len(covariates), 1), dtype=bool)
-    )
+    data = dataclasses.replace(base, covariates=covariates, known=jnp.ones((len(covariates), 1), dtype=bool))
     size = len(prior.latents) + n_deviations(base)
     return Lanes(
         in_precision(data, jnp.float32),
@@ -105,6 +104,12 @@ def lanes(prior: Prior, women: Women, standard: str = "hadlock1991") -> Lanes:
         jnp.asarray(women.weight_kg(weeks), dtype=jnp.float32),
         jnp.asarray(women.weight_pre_kg, dtype=jnp.float32),
     )
+
+
+def subset(who: Lanes, at: np.ndarray) -> Lanes:
+    """Some of the women, by index."""
+    data = dataclasses.replace(who.data, covariates=who.data.covariates[:, at])
+    return Lanes(data, who.z[:, at], who.weight_kg[:, at], who.weight_pre_kg[at])
 
 
 def latents_of(prior: Prior, numbers: Numbers, who: Lanes) -> Latents:
@@ -133,25 +138,37 @@ def first_phase(p: MaternalParams) -> Array:
     return p.B * p.K_d * FIRST_PHASE_LOAD / p.VG
 
 
-@functools.partial(jax.jit, static_argnames=("prior", "load_g", "minutes"))
 def tolerance_test(
     prior: Prior,
     numbers: Numbers,
     who: Lanes,
+    week: float,
+    test_day: np.ndarray,
+    load_g: float,
+    minutes: tuple[float, ...],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Plasma glucose, mg/dL, and insulin, uU/mL, (time, woman). test_day : (3, woman), standard normal."""
+    G, I = _test(prior, numbers, who, jnp.float32(week), jnp.asarray(test_day, jnp.float32), load_g, minutes)
+    return np.asarray(G), np.asarray(I)
+
+
+@functools.partial(jax.jit, static_argnames=("prior", "load_g", "minutes"))
+def _test(
+    prior: Prior,
+    numbers: Numbers,
+    who: Lanes,
     week: Array,
-    test_day: Array | None,
+    test_day: Array,
     load_g: float,
     minutes: tuple[float, ...],
 ) -> tuple[Array, Array]:
-    """Plasma glucose, mg/dL, and insulin, uU/mL, (time, woman). test_day : (3, woman), standard normal; None: none."""
     latents = latents_of(prior, numbers, who)
     constant = with_numbers(prior, numbers).constant
-    at = jnp.asarray(week, dtype=who.z.dtype).reshape(1, 1)
+    at = week.reshape(1, 1)
     kg = _interpolated_weight(who, at[0, 0])
     p = jax.tree.map(lambda x: jnp.broadcast_to(x[0], kg.shape), _at(latents, who, at, kg[None]))
-    if test_day is not None:
-        day = [jnp.exp(constant[f"test_{n}"] * test_day[i]) for i, n in enumerate(("S_I", "B", "k_e"))]
-        p = dataclasses.replace(p, S_I=p.S_I * day[0], B=p.B * day[1], k_e=p.k_e * day[2])
+    day = [jnp.exp(constant[f"test_{n}"] * test_day[i]) for i, n in enumerate(("S_I", "B", "k_e"))]
+    p = dataclasses.replace(p, S_I=p.S_I * day[0], B=p.B * day[1], k_e=p.k_e * day[2])
     drink = DayEvents.of(meals=((0.0, load_g),), rank=1)
     drink = jax.tree.map(lambda x: x.astype(kg.dtype), drink)
     steps = round(max(minutes) / TEST_STEP_MIN)
@@ -201,9 +218,7 @@ class Arm(NamedTuple):
     targets: tuple[float, float] = (95.0, 140.0)
 
 
-def one_day(
-    prior: Prior, numbers: Numbers, who: Lanes, week: Array, arm: Arm
-) -> tuple[Trajectory, Latents]:
+def one_day(prior: Prior, numbers: Numbers, who: Lanes, week: Array, arm: Arm) -> tuple[Trajectory, Latents]:
     """The reference day of a week, edges at COARSE_STEP_MIN, with the arm's walks and meals; no drugs."""
     latents = latents_of(prior, numbers, who)
     at = jnp.asarray(week, dtype=who.z.dtype).reshape(1, 1)
@@ -325,6 +340,5 @@ def pregnancy(prior: Prior, numbers: Numbers, who: Lanes, arm: Arm, drugs: bool)
     none = jnp.zeros((len(DOSE_MIN), n_women), dtype)
     _, (mean, inside, low, read, insulin, ends, ok) = jax.lax.scan(advance, (begin, none), cells)
     states = [jnp.concatenate(pair) for pair in zip(early.edges, ends, strict=True)]
-    return Weeks(
-        mean, inside, low, jnp.moveaxis(read, 1, 0), insulin, *states, ok=ok.all(axis=0)
-    )
+    L, F, J = states
+    return Weeks(mean, inside, low, jnp.moveaxis(read, 1, 0), insulin, L, F, J, ok.all(axis=0))

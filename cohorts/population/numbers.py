@@ -39,9 +39,24 @@ def _exp(x: Any) -> Any:
     return jnp.exp(x)
 
 
+#: numbers that no woman's prior holds, learnt beside it: how clinics treat, how studies measure. Value, SD, ln
+BESIDE: Mapping[str, tuple[float, float, bool]] = {
+    "care.diet": (0.85, 0.10, True),  # carbohydrate of a treated woman against her own habit (assumed)
+    "care.diet_gain_kg": (-1.5, 0.7, False),  # weight gain under dietary advice (assumed)
+    "care.metformin_gain_kg": (-1.2, 0.4, False),  # [D-EME-04]
+    "measure.cord_gain": (4.0, 0.40, True),  # ln fetal insulin per ln exposure, eta [MODEL 2.2]
+    "measure.cord_ln_sd": (0.6, 0.40, True),  # of cord insulin or C-peptide at equal exposure (assumed)
+}
+
+
+def beside(numbers: Mapping[str, Any], name: str) -> Any:
+    """A number of `BESIDE`, learnt or as it starts."""
+    return numbers.get(name, BESIDE[name][0])
+
+
 def scales(prior: Prior, names: Sequence[str]) -> list[Scale]:
     """The numbers of these names. Raises : KeyError for a name the prior does not have."""
-    every = {}
+    every = {name: Scale("", *entry) for name, entry in BESIDE.items()}
     for x in prior.latents:
         of_center = x.center_sd * x.sd or 0.1 * x.sd
         every[f"center.{x.name}"] = Scale("", x.center, of_center, x.transform == "ln")
@@ -63,9 +78,7 @@ def with_numbers(prior: Prior, numbers: Mapping[str, Any]) -> Prior:
     return dataclasses.replace(
         prior,
         latents=tuple(
-            dataclasses.replace(
-                x, center=or_own("center", x.name, x.center), sd=or_own("sd", x.name, x.sd)
-            )
+            dataclasses.replace(x, center=or_own("center", x.name, x.center), sd=or_own("sd", x.name, x.sd))
             for x in prior.latents
         ),
         constants=tuple(

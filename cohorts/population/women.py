@@ -7,7 +7,7 @@ compared woman by woman.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -30,6 +30,9 @@ class Who:
     nulliparous: float = one_by_one.PARITY[0]
     smoking: float = one_by_one.SMOKING_SHARE
     hypertension: float = one_by_one.HYPERTENSION_SHARE
+
+
+EVERYONE = Who()
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,18 @@ class Women:
         gained = expected_gain_kg(week)[:, None] + self.extra_gain_kg[None] * week[:, None] / 40.0
         return self.weight_pre_kg[None] + np.where(week[:, None] > 0.0, gained, 0.0)
 
+    @staticmethod
+    def places(here: np.ndarray, size: int) -> np.ndarray:
+        """Indices of the women marked, the last repeated up to a multiple of `size`."""
+        index = np.flatnonzero(here)
+        index = index if len(index) else np.array([0])
+        return np.concatenate([index, np.repeat(index[-1:], -len(index) % size)])
+
+    def some(self, here: np.ndarray, size: int) -> Women:
+        """The women marked, padded (`places`)."""
+        at = self.places(here, size)
+        return Women(**{f.name: getattr(self, f.name)[..., at] for f in fields(self)})
+
     def covariates(self) -> np.ndarray:
         """(covariate, woman), as the twin's encoder gives them."""
         found = {
@@ -71,11 +86,13 @@ class Women:
             "hypertension": self.hypertension,
             "parous": self.parity > 0,
             "male": self.male,
+            "height": self.height_cm,
+            "age": self.age_y,
         }
         return np.stack([np.asarray(found[name], dtype=float) for name in COVARIATES])
 
 
-def draw(seed: int, n: int, who: Who = Who()) -> Iterator[Women]:
+def draw(seed: int, n: int, who: Who = EVERYONE) -> Iterator[Women]:
     """n women in blocks of at most BLOCK."""
     for block, first in enumerate(range(0, n, BLOCK)):
         yield _block(np.random.default_rng([seed, block]), min(BLOCK, n - first), who)

@@ -85,8 +85,9 @@ class Covariate:
     evidence: str
 
 
-#: what covariates act on: ln S_I, ln theta, the growth-rate exponent, that from 34 weeks on, the fat fraction's factor
-TARGETS = ("S_I", "theta", "growth", "late_growth", "fat")
+#: what covariates act on: ln S_I, ln R0, ln of what she eats, ln theta, the growth-rate exponent, that from 34 weeks on,
+#: the fat fraction's factor
+TARGETS = ("S_I", "R0", "meals", "theta", "growth", "late_growth", "fat")
 CONSTANTS = (
     "coupling", "xi_sd", "xi_weeks", "test_S_I", "test_B", "test_k_e", "early_S_I", "early_B", "production_rise",
     "weight_39_g",
@@ -350,6 +351,7 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
     sensitivity = value["S_I"] * jnp.exp(shift["S_I"])
     median = prior.latents[prior.index["S_I"]].center
     B = value["B"] * (sensitivity / median) ** constant["coupling"]
+    value["R0"] = value["R0"] * jnp.exp(shift["R0"])
     ones = jnp.ones(batch, dtype=z.dtype)
     direct = {
         n: value[n]
@@ -402,7 +404,9 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
     fetus = jax.tree.map(lambda x: x * ones, fetus)
     overall = data.carbohydrate_sd[0] * value["carbohydrate"]
     each = jnp.stack([value["breakfast"], value["lunch"], value["dinner"]])
-    meal_factor = jnp.exp(overall[None] + data.carbohydrate_sd[1] * each[data.meal_of_slot])
+    # usual meals grow with her covariates; what she has recorded is what she ate
+    usual = jnp.where(data.meals_recorded, 0.0, shift["meals"])
+    meal_factor = jnp.exp(usual + overall[None] + data.carbohydrate_sd[1] * each[data.meal_of_slot])
     head = {"hc_mm": value["head"], "bpd_mm": value["head"]}
     own = {q: value["efw_bias" if q == "efw_g" else f"shape_{q}"] for q in BIOMETRY}
     shape_ln = jnp.stack([own[q] + head.get(q, jnp.zeros(batch, dtype=z.dtype)) for q in BIOMETRY])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 import numpy as np
 
 from cohorts.population.engine import Lanes, fasting, first_phase, tolerance_test
@@ -23,8 +22,8 @@ def simulate(population: Population, n: int, seed: int = 1) -> Arrays:
             population.prior,
             population.numbers,
             lanes,
-            jnp.asarray(28.0),
-            jnp.asarray(women.test_day[0], dtype=jnp.float32),
+            28.0,
+            women.test_day[0],
             75.0,
             (0.0, 60.0, 120.0),
         )
@@ -61,6 +60,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     heavy = gdm & (c["bmi"] > 28.0) & (c["bmi"] < 36.0)
     usual = ~gdm & (c["bmi"] > 24.0) & (c["bmi"] < 32.0)
     G, I = c["G"], c["I"]
+    effectiveness = (c["R0"] - c["U_fp"])[at[0.0]] / c["VG"] / G[at[0.0]]  # with what fasting insulin does
     groups = (lean, (c["bmi"] >= 25.0) & (c["bmi"] <= 30.0), c["bmi"] > 30.0)
     uptake = c["U_fp"][at[39.0]] * c["kg"][at[39.0]] * MG_TO_UMOL
     return {
@@ -103,6 +103,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "A-FI-01": tuple(float(I[at[31.0]][g].mean() * UUML_TO_PMOL) for g in groups),
         "A-MM-01": (float(np.median(S[at[0.0]])), cv(S[at[0.0]])),
         "A-MM-02": (float(np.median(S[at[34.0]][~gdm])), cv(S[at[34.0]][~gdm])),
+        "A-MM-03": (float(np.median(effectiveness)), cv(effectiveness)),
         "A-MM-04": (float(np.median(c["p2"])), cv(c["p2"])),
         "A-MM-05": (float(np.median(c["VG"])), cv(c["VG"])),
         "A-MM-06": (float(np.median(c["n"])), cv(c["n"])),

@@ -18,7 +18,9 @@ from twin.observation.blocks import METER_CV, METER_SD_MG_DL
 from twin.physiology.simulate import COARSE_STEP_MIN
 
 NORMAL = Who(bmi=(18.5, 35.0), ln_bmi=(3.19, 0.17), smoking=0.0, hypertension=0.0)
-SENSOR_SHARE = 0.72  # of the residual's variance that is the sensor's own: 8 % of sensor, 5 % of the day [MODEL 1.5, 3.3]
+SENSOR_SHARE = (
+    0.72  # of the residual's variance that is the sensor's: 8 % of it, 5 % of the day [MODEL 1.5, 3.3]
+)
 MEALS_MIN = (210.0, 510.0, 870.0)  # since 04:00, the main meals of the reference day
 FASTING_MIN = 150.0
 
@@ -26,12 +28,16 @@ FASTING_MIN = 150.0
 @functools.partial(jax.jit, static_argnames=("prior",))
 def sensed(
     prior: Prior, numbers: Numbers, who: Lanes, week: jax.Array, arm: Arm
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Plasma glucose, what the sensor shows without its residual, (time, woman); CV of the residual; interstitial."""
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Plasma glucose, what the sensor shows without its residual, (time, woman); CV of the residual."""
     day, latents = one_day(prior, numbers, who, week, arm)
     minute = jnp.arange(day.G.shape[0] - 1, dtype=who.z.dtype) * COARSE_STEP_MIN
-    level = day.IG[:-1] * (1.0 + day_pattern(latents.profile, minute)) if latents.profile.shape[0] else day.IG[:-1]
-    return day.G[:-1], latents.sensor_gain * level + latents.sensor_offset, latents.cgm_cv, day.IG[:-1]
+    level = (
+        day.IG[:-1] * (1.0 + day_pattern(latents.profile, minute))
+        if latents.profile.shape[0]
+        else day.IG[:-1]
+    )
+    return day.G[:-1], latents.sensor_gain * level + latents.sensor_offset, latents.cgm_cv
 
 
 def simulate(population: Population, n: int, seed: int = 7) -> Arrays:
@@ -39,11 +45,11 @@ def simulate(population: Population, n: int, seed: int = 7) -> Arrays:
 
     def look(women: Women, lanes: Lanes) -> Arrays:
         test, _ = tolerance_test(
-            prior, numbers, lanes, jnp.asarray(28.0), jnp.asarray(women.test_day[0], jnp.float32), 75.0, (0.0, 60.0, 120.0)
+            prior, numbers, lanes, 28.0, women.test_day[0], 75.0, (0.0, 60.0, 120.0)
         )  # fmt: skip
         found: Arrays = {"test": np.asarray(test)}
         for week in (11.0, 24.0, 28.0, 34.0, 38.0):
-            G, level, cv, IG = sensed(prior, numbers, lanes, jnp.asarray(week), Arm())
+            G, level, cv = sensed(prior, numbers, lanes, jnp.asarray(week), Arm())
             found |= {f"G_{week:g}": _reads(np.asarray(G)), f"mean_{week:g}": np.asarray(G).mean(axis=0)}
             if week in (11.0, 24.0, 34.0):
                 found |= {f"{k}_{week:g}": v for k, v in _sensor(np.asarray(level), np.asarray(cv)).items()}
@@ -94,7 +100,9 @@ def _sensor(level: np.ndarray, cv: np.ndarray) -> Arrays:
     }
 
 
-def _against_plasma(G: np.ndarray, off: np.ndarray, level: np.ndarray, cv: np.ndarray, women: Women) -> Arrays:
+def _against_plasma(
+    G: np.ndarray, off: np.ndarray, level: np.ndarray, cv: np.ndarray, women: Women
+) -> Arrays:
     at = [round(m / COARSE_STEP_MIN) for m in np.linspace(60.0, 1380.0, 24)]
     own = np.sqrt(SENSOR_SHARE) * cv * women.reading[:24]
     shown, true = level[at] * np.exp(own), G[at]
@@ -122,7 +130,12 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     meter = np.array([max(METER_SD_MG_DL, METER_CV * g) / g for g in (80.0, 100.0, 120.0)])
     fast, _, after = c["walked_reads"][:3, gdm] - c["rested_reads"][:3, gdm]
     inside = [
-        float(np.mean(np.abs(np.random.default_rng(1).standard_t(4.0, 20_000) * max(METER_SD_MG_DL, METER_CV * g)) <= max(15.0, 0.15 * g)))
+        float(
+            np.mean(
+                np.abs(np.random.default_rng(1).standard_t(4.0, 20_000) * max(METER_SD_MG_DL, METER_CV * g))
+                <= max(15.0, 0.15 * g)
+            )
+        )
         for g in (70.0, 90.0, 120.0, 160.0)
     ]
     return {

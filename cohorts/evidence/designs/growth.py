@@ -21,9 +21,7 @@ from twin.observation.blocks import SCAN_CORE, SCAN_DF
 from twin.physiology.fetus import MEASURES, latent_ln_biometry
 from twin.physiology.parameters import FetalParams
 
-WEEKS = (12.0, 16.0, 20.0, 24.0, 28.0, 32.0, 36.0, 40.0)
-SCANNED = ("hc_mm", "bpd_mm", "ac_mm", "fl_mm")
-#: between two observers of the same fetus, ln, beside what one observer's repeats differ by [C-ERR-04 less C-ERR-01..03]
+WEEKS = (14.0, 16.0, 20.0, 24.0, 28.0, 32.0, 36.0, 40.0)
 HEALTHY = Who(bmi=(18.5, 30.0), smoking=0.0, hypertension=0.0, nulliparous=0.6)
 FAT_ENERGY, LEAN_ENERGY = 9.3, 1.0  # kcal/g [C-EN-03, RECALLED]
 
@@ -39,6 +37,18 @@ def biometry(
     return measures + latents.shape[: len(MEASURES), None], jnp.log(L + F), latents.fetus
 
 
+#: share of a measure's spread that is the fetus's own: the rest is its centre's habit, the same for all of one study
+#: (own and centre SD in %: HC 0.6, 1.0; AC 1.7, 1.5; FL 1.9, 1.2; BPD 2.0, 2.1; EFW all centre: evidence-1)
+OWN_SHARE = {"hc_mm": 0.51, "ac_mm": 0.75, "fl_mm": 0.845, "bpd_mm": 0.69}
+
+
+def _one_centre(population: Population) -> dict[str, float]:
+    """SDs of the shape latents in a study with one protocol."""
+    sd = {x.name: x.sd for x in population.prior.latents}
+    names = {q: f"shape_{q}" for q in OWN_SHARE}
+    return {f"sd.{n}": OWN_SHARE[q] * population.numbers.get(f"sd.{n}", sd[n]) for q, n in names.items()}
+
+
 def scanned(women: Women, true: np.ndarray, first: int) -> np.ndarray:
     """Measured ln biometry: Student t errors from readings `first` on, one per measure and week."""
     size = int(np.prod(true.shape[:2]))
@@ -50,7 +60,8 @@ def scanned(women: Women, true: np.ndarray, first: int) -> np.ndarray:
 
 
 def simulate(population: Population, n: int, seed: int = 3, who: Who = HEALTHY) -> Arrays:
-    prior, numbers = population.prior, population.numbers
+    prior = population.prior
+    numbers = {**population.numbers, **_one_centre(population)}
 
     def look(women: Women, lanes: Lanes) -> Arrays:
         weeks = pregnancy(prior, numbers, lanes, Arm(), False)
@@ -59,7 +70,7 @@ def simulate(population: Population, n: int, seed: int = 3, who: Who = HEALTHY) 
             prior, numbers, lanes, jnp.asarray(L, jnp.float32), jnp.asarray(F, jnp.float32), WEEKS
         )
         test, _ = tolerance_test(
-            prior, numbers, lanes, jnp.asarray(26.0), jnp.asarray(women.test_day[0], jnp.float32), 75.0, (0.0, 60.0, 120.0)
+            prior, numbers, lanes, 26.0, women.test_day[0], 75.0, (0.0, 60.0, 120.0)
         )  # fmt: skip
         true = np.asarray(measures)
         return {
@@ -92,9 +103,10 @@ def _efw(ln: np.ndarray, formula: str = "hadlock3") -> np.ndarray:
 
 def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     at = {w: i for i, w in enumerate(WEEKS)}
+    apart = _bradford(c, at)
     healthy = ~c["gdm"]
     c = {k: v[..., healthy] for k, v in c.items()}
-    scan, again, true, ln_w = c["scan"], c["again"], c["true"], c["ln_weight"]
+    scan, again, ln_w = c["scan"], c["again"], c["ln_weight"]
     row = {q: MEASURES.index(q) for q in MEASURES}
     efw = _efw(scan)
     boy, day = c["male"], c["birth_day"]
@@ -116,7 +128,6 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         return float(np.corrcoef(a, b)[0, 1])
 
     spread = tuple(float(np.diff(np.quantile(efw[i], [0.1, 0.9]))[0]) for i in late)
-    total = np.stack([np.exp(ln_w[at[w]]) for w in WEEKS])
     z_birth = standardised(c["birth_weight_g"], day, boy)
     change = (efw_true := np.asarray(ln_w))[at[32.0]] - efw_true[at[28.0]]
     change = 100.0 * (change - change.mean())
@@ -150,17 +161,25 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         F, L = ((between(c[f"edges_{k}"], high) - between(c[f"edges_{k}"], low)).mean() for k in ("F", "L"))
         return float(100.0 * FAT_ENERGY * F / (FAT_ENERGY * F + LEAN_ENERGY * L))
 
-    gains = [float(np.median(born(w + 1.0, True)) - np.median(born(w, True))) / 1000.0 for w in (37.0, 38.0, 39.0, 40.0)]
+    gains = [
+        float(np.median(born(w + 1.0, True)) - np.median(born(w, True))) / 1000.0
+        for w in (37.0, 38.0, 39.0, 40.0)
+    ]
     term = (day >= 38 * 7) & (day < 41 * 7)
     rise = (c["fasting"][1] - c["fasting"][0]) / 18.0156
     # one scan at 32 weeks with covariates and the day of birth
-    X = np.column_stack([np.ones(len(day)), efw[at[32.0]], day, boy, c["parity"] > 0, c["bmi"], c["height_cm"]])
+    X = np.column_stack(
+        [np.ones(len(day)), efw[at[32.0]], day, boy, c["parity"] > 0, c["bmi"], c["height_cm"]]
+    )
     fit = X @ np.linalg.lstsq(X, c["birth_weight_g"], rcond=None)[0]
     explained = 1.0 - float(((c["birth_weight_g"] - fit) ** 2).mean() / c["birth_weight_g"].var())
     repeats = np.expm1(_efw(scan) - _efw(again))[late[:3]]
-    variance = {q: (np.exp(scan[row[q]]).var(), np.exp(scan[row[q]] - again[row[q]]).var() / 2.0) for q in MEASURES}
+    variance = {
+        q: (np.exp(scan[row[q]]).var(), np.exp(scan[row[q]] - again[row[q]]).var() / 2.0) for q in MEASURES
+    }
     within = {
-        q: float(1.0 - np.mean((np.exp(scan[row[q]]) - np.exp(again[row[q]])) ** 2) / 2.0 / variance[q][0]) for q in MEASURES
+        q: float(1.0 - np.mean((np.exp(scan[row[q]]) - np.exp(again[row[q]])) ** 2) / 2.0 / variance[q][0])
+        for q in MEASURES
     }
     return {
         "C-EFW-01": (error("hadlock4"),),
@@ -169,7 +188,10 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "C-EFW-04": (error("hadlock1"),),
         "C-EFW-05": (error("shepard"),),
         "C-EFW-09": (error("hadlock4"),),
-        "C-EFW-10": (float(100.0 * repeats.std() / np.sqrt(2.0)), float(100.0 * repeats.std() / np.sqrt(2.0))),
+        "C-EFW-10": (
+            float(100.0 * repeats.std() / np.sqrt(2.0)),
+            float(100.0 * repeats.std() / np.sqrt(2.0)),
+        ),
         "C-EFW-14": (error("hadlock4"),),
         "C-STD-01": (float(np.mean([100.0 * (np.exp(efw[i]).std() / np.exp(efw[i]).mean()) for i in late])),),
         "C-STD-02": (float(np.mean([efw[i].std() for i in late])),),
@@ -182,7 +204,8 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "C-STD-12": tuple(p(c["birth_weight_g"][term], 0.25, 0.5, 0.75)),
         "C-STD-13": tuple(v / 1000.0 for b in (True, False) for v in p(born(40.14, b), 0.1, 0.5, 0.9)),
         "C-STD-14": tuple(
-            (float(np.median(born(w, True))) - float(np.median(born(w, False)))) / 1000.0 for w in (37.14, 40.14)
+            (float(np.median(born(w, True))) - float(np.median(born(w, False)))) / 1000.0
+            for w in (37.14, 40.14)
         ),
         "C-BC-01": (*(float(np.median(x)) for x in fats[True]), *(band(x) for x in fats[True])),
         "C-BC-02": (*(float(np.median(x)) for x in fats[False]), *(band(x) for x in fats[False])),
@@ -201,7 +224,11 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "C-ERR-03": (limits("fl_mm"),),
         "C-ERR-04": (limits("hc_mm"), limits("ac_mm"), limits("fl_mm")),
         "C-ERR-05": tuple(within[q] for q in ("bpd_mm", "ac_mm", "hc_mm", "fl_mm")),
-        "C-LONG-02": (r(efw[at[28.0]], efw[at[32.0]]), r(efw[at[28.0]], efw[at[36.0]]), r(efw[at[20.0]], efw[at[36.0]])),
+        "C-LONG-02": (
+            r(efw[at[28.0]], efw[at[32.0]]),
+            r(efw[at[28.0]], efw[at[36.0]]),
+            r(efw[at[20.0]], efw[at[36.0]]),
+        ),
         "C-LONG-03": (r(efw[at[32.0]], z_birth), r(efw[at[36.0]], z_birth)),
         "C-LONG-04": (float(np.quantile(np.abs(change), 0.8)),),
         "C-LONG-05": (explained,),
@@ -209,4 +236,23 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "C-BMI-02": (slope(z_birth, c["extra_gain_kg"], c["bmi"]),),
         "C-BMI-03": (slope(z_birth, rise, c["bmi"], c["extra_gain_kg"]),),
         "D-BWGA-01": tuple(gains),
-    } | {"_weights": tuple(float(x) for x in total.mean(axis=1))}
+    } | apart
+
+
+def _bradford(c: Arrays, at: dict[float, int]) -> dict[str, tuple[float, ...]]:
+    """GDM less none; the first scan of the study, at 12 weeks, is compared at 14, where the model begins."""
+    gdm = c["gdm"]
+
+    def less(x: np.ndarray) -> float:
+        return float(x[gdm].mean() - x[~gdm].mean())
+
+    def measure(q: str, week: float) -> float:
+        return less(np.exp(c["true"][MEASURES.index(q), at[week]]))
+
+    def weight(week: float) -> float:
+        return less(np.exp(c["ln_weight"][at[week]]))
+
+    return {
+        "D-BIB-01": (weight(24.0), measure("hc_mm", 24.0), measure("ac_mm", 24.0)),
+        "D-BIB-02": (measure("hc_mm", 14.0), measure("ac_mm", 16.0), weight(16.0)),
+    }

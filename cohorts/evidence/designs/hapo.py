@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 import numpy as np
 
 from cohorts.evidence.designs.course import meets_iadpsg
 from cohorts.evidence.statistics import above_own_centile, odds_ratio, standardised
 from cohorts.population.birth import births
 from cohorts.population.engine import Arm, Lanes, pregnancy, tolerance_test
+from cohorts.population.numbers import beside
 from cohorts.population.population import Arrays, Population, gather
 from cohorts.population.women import Who, Women
 
@@ -19,7 +19,7 @@ SD_MG_DL = (6.9, 30.9, 23.5)  # the study's unit of an odds ratio [D-HAPO-01, 03
 FASTING_CATEGORIES = (75.0, 80.0, 85.0, 90.0, 95.0, 100.0)  # lower bounds of 2-7 [D-HAPO-09]
 ONE_HOUR_CATEGORIES = (106.0, 133.0, 156.0, 172.0, 194.0, 212.0)  # [D-HAPO-10]
 TWO_HOUR_CATEGORIES = (91.0, 109.0, 126.0, 140.0, 158.0, 178.0)  # [D-HAPO-11]
-#: BMI at the test 27.7 (SD 5.1), about 24.5 before pregnancy [HAPO 2008, RECALLED]; parity and age of the cohort likewise
+#: BMI at the test 27.7 (SD 5.1), about 24.5 before pregnancy; parity and age of the cohort [HAPO 2008, RECALLED]
 WHO = Who(ln_bmi=(3.19, 0.19), age_y=(29.2, 5.8), nulliparous=0.48, smoking=0.07, hypertension=0.06)
 
 
@@ -29,13 +29,16 @@ def simulate(population: Population, n: int, seed: int = 2, who: Who = WHO) -> A
             population.prior,
             population.numbers,
             lanes,
-            jnp.asarray(WEEK),
-            jnp.asarray(women.test_day[0], dtype=jnp.float32),
+            WEEK,
+            women.test_day[0],
             75.0,
             (0.0, 30.0, 60.0, 120.0),
         )
         weeks = pregnancy(population.prior, population.numbers, lanes, Arm(), False)
-        return {"test": np.asarray(G) * (1.0 + ASSAY_CV * women.reading[:4]), "insulin": insulin} | births(women, weeks)
+        born = births(women, weeks)
+        gain, sd = (float(beside(population.numbers, f"measure.cord_{k}")) for k in ("gain", "ln_sd"))
+        born["fetal_insulin"] = gain * born["fetal_insulin"] + sd * women.reading[9]
+        return {"test": np.asarray(G) * (1.0 + ASSAY_CV * women.reading[:4]), "insulin": insulin} | born
 
     return gather(population, seed, n, look, who)
 
@@ -76,10 +79,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     OR, ORI, ORF = each(large), each(insulin), each(fat)
     week = day / 7.0
     return {
-        **{
-            f"A-OGTT-0{i + 1}": (float(glucose[i].mean()), float(glucose[i].std()))
-            for i in range(3)
-        },
+        **{f"A-OGTT-0{i + 1}": (float(glucose[i].mean()), float(glucose[i].std())) for i in range(3)},
         "B-DX-04": (frequency,),
         "D-HAPO-01": (OR[0],),
         "D-HAPO-02": (ORI[0],),

@@ -8,32 +8,24 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from cohorts.evidence.designs.course import meets_iadpsg
 from cohorts.evidence.statistics import odds_ratio, slope
 from cohorts.population.birth import births
-from cohorts.population.engine import Arm, Lanes, pregnancy, tolerance_test
+from cohorts.population.engine import Arm, Lanes, pregnancy, subset, tolerance_test
+from cohorts.population.numbers import beside
 from cohorts.population.population import Arrays, Population, gather
 from cohorts.population.women import Women
 from twin.forecast.delivery import LAST_DAY_DIET, LAST_DAY_DRUG
 
 MMOL = 18.0156
-TEST_WEEK, START_WEEK = 26.0, 28.0
-#: numbers of care that are learnt with the population, not part of a woman's prior
-CARE = {
-    "care.diet": 0.85,  # carbohydrate of a treated woman against her own habit
-    "care.metformin_gain_kg": -1.2,  # weight gain under metformin [D-EME-04]
-    "care.diet_gain_kg": -1.5,  # weight gain under dietary advice (assumed)
-}
+TEST_WEEK, START_WEEK, EARLY_WEEK = 26.0, 28.0, 17.0
+LIMITS_100 = np.array([95.0, 180.0, 155.0, 140.0])[:, None]
 METFORMIN_MG = 2000.0
+FEW = 512  # women of a block with a diagnosis, padded up to a multiple
 NEEDED_U = 1.0  # insulin a day from which a woman counts as on insulin
 GLUCOSE_ROW = {32.0: 12, 38.0: 18, 36.0: 16, 31.0: 11}  # of weeks.read: week 20.5 is row 0
-
-
-def care(population: Population, name: str) -> Any:
-    return population.numbers.get(name, CARE[name])
 
 
 def _outcome(women: Women, weeks: Any, last_day: Any) -> Arrays:
@@ -57,24 +49,31 @@ def simulate(population: Population, n: int, seed: int = 5) -> Arrays:
     prior, numbers = population.prior, population.numbers
     per_kg = {(e.target, e.covariate): e.value for e in prior.effects}["growth", "gain"]
     per_kg = numbers.get("effect.growth.gain", per_kg)
-    diet = care(population, "care.diet")
-    advised = per_kg * care(population, "care.diet_gain_kg")
-    lighter = per_kg * care(population, "care.metformin_gain_kg")
+    diet = beside(numbers, "care.diet")
+    advised = per_kg * beside(numbers, "care.diet_gain_kg")
+    lighter = per_kg * beside(numbers, "care.metformin_gain_kg")
     arms = {
         "none": (Arm(), False, 287),
         "diet": (Arm(START_WEEK, carbohydrate=diet, growth=advised), False, LAST_DAY_DIET),
         "insulin": (Arm(START_WEEK, carbohydrate=diet, growth=advised, insulin=1.0), True, LAST_DAY_DIET),
         "metformin": (
-            Arm(START_WEEK, carbohydrate=diet, growth=advised + lighter, insulin=1.0, metformin_mg=METFORMIN_MG),
+            Arm(
+                START_WEEK,
+                carbohydrate=diet,
+                growth=advised + lighter,
+                insulin=1.0,
+                metformin_mg=METFORMIN_MG,
+            ),
             True,
             LAST_DAY_DRUG,
         ),
+        "early": (Arm(EARLY_WEEK, carbohydrate=diet, growth=advised, insulin=1.0), True, LAST_DAY_DIET),
     }
 
     def look(women: Women, lanes: Lanes) -> Arrays:
         def test(load: float, minutes: tuple[float, ...], day: int) -> np.ndarray:
             G, _ = tolerance_test(
-                prior, numbers, lanes, jnp.asarray(TEST_WEEK), jnp.asarray(women.test_day[day], jnp.float32), load, minutes
+                prior, numbers, lanes, TEST_WEEK, women.test_day[day], load, minutes
             )  # fmt: skip
             return np.asarray(G) * (1.0 + 0.02 * women.reading[: len(minutes)])
 
@@ -84,17 +83,32 @@ def simulate(population: Population, n: int, seed: int = 5) -> Arrays:
             "test_100": test(100.0, (0.0, 60.0, 120.0, 180.0), 2),
         }
         for name, (arm, drugs, last_day) in arms.items():
-            weeks = pregnancy(prior, numbers, lanes, arm, drugs)
-            found |= {f"{name}.{k}": v for k, v in _outcome(women, weeks, last_day).items()}
-        return found
+            if not drugs:
+                weeks = pregnancy(prior, numbers, lanes, arm, drugs)
+                found |= {f"{name}.{k}": v for k, v in _outcome(women, weeks, last_day).items()}
+        # drugs take eight times as long: only women with a diagnosis
+        sick = (
+            meets_iadpsg(found["test_75"])
+            | carpenter_coustan(found["test_100"])
+            | (found["test_75"][2] >= 139.5)
+        )
+        some, few = women.some(sick, FEW), subset(lanes, women.places(sick, FEW))
+        for name, (arm, drugs, last_day) in arms.items():
+            if drugs:
+                weeks = pregnancy(prior, numbers, few, arm, drugs)
+                for k, v in _outcome(some, weeks, last_day).items():
+                    every = np.full(len(women), np.nan)
+                    every[sick] = v[: int(sick.sum())]
+                    found[f"{name}.{k}"] = every
+        gain_eta = beside(numbers, "measure.cord_gain")
+        return found | {"eta": np.full(len(women), float(gain_eta))}
 
     return gather(population, seed, n, look)
 
 
 def carpenter_coustan(test_100: np.ndarray) -> np.ndarray:
     """Two of four [B-DX-02, RECALLED]."""
-    limits = np.array([95.0, 180.0, 155.0, 140.0])[:, None]
-    return np.asarray((np.round(test_100) >= limits).sum(axis=0) >= 2)
+    return np.asarray((np.round(test_100) >= LIMITS_100).sum(axis=0) >= 2)
 
 
 def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
@@ -127,11 +141,17 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     dose = {a: float(c[f"{a}.units_36"][iadpsg][on_insulin[a]].mean()) for a in on_insulin}
     share = {a: 100.0 * float(on_insulin[a].mean()) for a in on_insulin}
     fat = {a: c[f"{a}.fat_share"] * c[f"{a}.birth_weight_g"] for a in ("none", "insulin")}
+    lean_mass = {a: (1.0 - c[f"{a}.fat_share"]) * c[f"{a}.birth_weight_g"] for a in ("early", "insulin")}
+    number = (np.round(c["test_100"]) >= LIMITS_100).sum(axis=0)
     is_large = z["insulin"] > cut
     law = two_step
     gain = c["extra_gain_kg"]
     third = [np.quantile(gain[two_step], q) for q in (1 / 3, 2 / 3)]
-    groups = [two_step & (gain > third[1]), two_step & (gain > third[0]) & (gain <= third[1]), two_step & (gain <= third[0])]
+    groups = [
+        two_step & (gain > third[1]),
+        two_step & (gain > third[0]) & (gain <= third[1]),
+        two_step & (gain <= third[0]),
+    ]
     late = c["none.mean_31"]
     no_gdm_obese = obese & normal
     top = late > np.quantile(late[no_gdm_obese], 0.70)
@@ -145,10 +165,15 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
 
     registry = np.where(two_step, large_care, large_none)
     or_gdm = odds_ratio(registry[lean], two_step[lean], c["age_y"][lean], c["parity"][lean] > 0)
-    or_heavy = odds_ratio(registry[~two_step], heavy[~two_step], c["age_y"][~two_step], c["parity"][~two_step] > 0)
+    or_heavy = odds_ratio(
+        registry[~two_step], heavy[~two_step], c["age_y"][~two_step], c["parity"][~two_step] > 0
+    )
     return {
         "A-PK-08": (dose["insulin"], dose["metformin"]),
-        "D-ACH-01": (float(w("none", mild).mean()), float(w("insulin", mild).mean() - w("none", mild).mean())),
+        "D-ACH-01": (
+            float(w("none", mild).mean()),
+            float(w("insulin", mild).mean() - w("none", mild).mean()),
+        ),
         "D-ACH-02": (large("insulin", mild), large("none", mild), over("insulin", mild), over("none", mild)),
         "D-EME-01": (versus("fasting_32", "metformin", "insulin", iadpsg) / MMOL,),
         "D-EME-02": (versus("fasting_38", "metformin", "insulin", iadpsg) / MMOL,),
@@ -179,7 +204,10 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
             large("insulin", two_step),
             *(float(w("insulin", g).mean()) for g in groups),
         ),
-        "D-ETH-01": (float(w("none", normal).mean()), float(w("none", untreated).mean() - w("none", normal).mean())),
+        "D-ETH-01": (
+            float(w("none", normal).mean()),
+            float(w("none", untreated).mean() - w("none", normal).mean()),
+        ),
         "D-ETH-02": (large("none", normal), large("none", untreated) / large("none", normal)),
         "D-ETH-03": (float(z["none"][untreated].mean() - z["none"][normal].mean()),),
         "D-ETH-04": (large("insulin", two_step), float(w("insulin", two_step).mean())),
@@ -201,10 +229,18 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         ),
         "C-BC-07": (
             float((w("none", normal) - fat["none"][normal]).mean()),
-            float((w("insulin", two_step) - fat["insulin"][two_step]).mean() - (w("none", normal) - fat["none"][normal]).mean()),
+            float(
+                (w("insulin", two_step) - fat["insulin"][two_step]).mean()
+                - (w("none", normal) - fat["none"][normal]).mean()
+            ),
         ),
         "C-BC-08": (
-            0.1 * MMOL * slope(100.0 * c["insulin.fat_share"][two_step & c["male"]], c["insulin.fasting_mean"][two_step & c["male"]]),
+            0.1
+            * MMOL
+            * slope(
+                100.0 * c["insulin.fat_share"][two_step & c["male"]],
+                c["insulin.fasting_mean"][two_step & c["male"]],
+            ),
         ),
         "B-GDM-01": _law(c, law, is_large, "mean_31"),
         "B-GDM-02": _law(c, law, is_large, "night_31"),
@@ -213,8 +249,28 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
             float(w("none", no_gdm_obese & top).mean() - w("none", no_gdm_obese & ~top).mean()),
             float(w("none", no_gdm_obese & ~top).mean()),
         ),
+        "D-TOB-01": (float((lean_mass["early"] - lean_mass["insulin"])[iadpsg].mean() / 1000.0),),
+        "C-FI-02": tuple(
+            float(
+                np.exp(
+                    c["eta"][0]
+                    * (c[f"{a}.fetal_insulin"][g].mean() - c["none.fetal_insulin"][number == 0].mean())
+                )
+            )
+            for a, g in (("none", number == 1), ("insulin", number >= 2))
+        ),
         "D-PRE-01": (over("none", two_step),),
-        "C-FI-01": (float(np.exp(np.median(c["insulin.fetal_insulin"][two_step]) - np.median(c["none.fetal_insulin"][normal]))),),
+        "C-FI-01": (
+            float(
+                np.exp(
+                    c["eta"][0]
+                    * (
+                        np.median(c["insulin.fetal_insulin"][two_step])
+                        - np.median(c["none.fetal_insulin"][normal])
+                    )
+                )
+            ),
+        ),
     }
 
 
@@ -226,7 +282,7 @@ def _law(c: Arrays, who: np.ndarray, is_large: np.ndarray, name: str) -> tuple[f
 
 def _labels(c: Arrays, normal: np.ndarray) -> tuple[dict[str, np.ndarray], float]:
     """z of ln birth weight by week, sex and parity of normal women, under every arm; and their own P90."""
-    arms = ("none", "diet", "insulin", "metformin")
+    arms = ("none", "diet", "insulin", "metformin", "early")
 
     def columns(arm: str) -> np.ndarray:
         week = c[f"{arm}.birth_day"] / 7.0 - 39.5

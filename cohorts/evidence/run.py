@@ -1,0 +1,141 @@
+"""The evidence, row by row: every design simulated, its statistics beside the published ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from cohorts.evidence.designs import course, days, direct, growth, hapo, tests, trials
+from cohorts.evidence.rules import Rule, load_rules
+from cohorts.population.population import Arrays, Population
+
+Statistics = Mapping[str, tuple[float, ...]]
+GROUPS = 5  # of the delete-a-group jackknife that gives Monte-Carlo errors
+
+
+@dataclass(frozen=True)
+class Design:
+    """simulate : population and number of women to arrays; statistics : arrays to rows. women : of a full run."""
+
+    name: str
+    simulate: Callable[[Population, int], Arrays]
+    statistics: Callable[[Arrays], Statistics]
+    women: int
+
+
+DESIGNS: tuple[Design, ...] = (
+    Design("direct", direct.simulate, direct.statistics, 16_384),
+    Design("course", course.simulate, course.statistics, 32_768),
+    Design("hapo", hapo.simulate, hapo.statistics, 106_496),
+    Design("tests", tests.simulate, tests.statistics, 65_536),
+    Design("east-asian", tests.simulate_east_asian, tests.statistics_east_asian, 32_768),
+    Design("days", days.simulate, days.statistics, 16_384),
+    Design("growth", growth.simulate, growth.statistics, 32_768),
+    Design("trials", trials.simulate, trials.statistics, 32_768),
+)
+
+
+class Found(NamedTuple):
+    """A row's model values and their Monte-Carlo standard errors."""
+
+    values: tuple[float, ...]
+    errors: tuple[float, ...]
+
+
+def evaluate(design: Design, population: Population, women: int) -> dict[str, Found]:
+    """The design's rows, with Monte-Carlo errors from leaving out each fifth of the women."""
+    arrays = design.simulate(population, women)
+    every = design.statistics(arrays)
+    n = next(iter(arrays.values())).shape[-1]
+    group = np.arange(n) * GROUPS // n
+    less = [design.statistics({k: v[..., group != g] for k, v in arrays.items()}) for g in range(GROUPS)]
+    found = {}
+    for row, values in every.items():
+        left_out = np.array([s[row] for s in less])
+        spread = (left_out - left_out.mean(axis=0)) ** 2
+        errors = np.sqrt((GROUPS - 1) / GROUPS * spread.sum(axis=0))
+        found[row] = Found(tuple(map(float, values)), tuple(map(float, errors)))
+    return found
+
+
+def run(
+    population: Population,
+    out: Path,
+    *,
+    share: float = 1.0,
+    version: str = "",
+    done: Callable[[str], None] = lambda _: None,
+    designs: Sequence[Design] = DESIGNS,
+) -> dict[str, Found]:
+    """All designs; each is stored when it is done, so that a run that was stopped goes on. share : of the women."""
+    out.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Found] = {}
+    for design in designs:
+        women = max(2048, round(share * design.women))
+        key = f"{_identity(population)} {women} {version}"
+        path = out / f"design-{design.name}.json"
+        stored = json.loads(path.read_text()) if path.exists() else {}
+        if stored.get("key") != key:
+            rows = evaluate(design, population, women)
+            stored = {"key": key, "women": women, "rows": {r: [*f] for r, f in rows.items()}}
+            path.write_text(json.dumps(stored))
+        found |= {r: Found(tuple(v), tuple(e)) for r, (v, e) in stored["rows"].items()}
+        done(design.name)
+    return found
+
+
+def _identity(population: Population) -> str:
+    numbers = sorted((k, float(v)) for k, v in population.numbers.items())
+    return hashlib.sha256(f"{population.prior.sha256} {population.standard} {numbers}".encode()).hexdigest()[
+        :16
+    ]
+
+
+def table(found: Mapping[str, Found]) -> pd.DataFrame:
+    """One line per rule, in their order; what no design computes says so."""
+    rules = load_rules()
+    return pd.DataFrame([_line(rule, found.get(row)) for row, rule in rules.items()])
+
+
+def _line(rule: Rule, found: Found | None) -> dict[str, object]:
+    both = found is not None and bool(rule.published)
+    met = rule.met(found.values) if both and found is not None else ()
+    return {
+        "row": rule.row,
+        "study": rule.study,
+        "statistic": rule.statistic,
+        "design": rule.design,
+        "unit": rule.unit,
+        "published": list(rule.published),
+        "low": list(rule.low),
+        "high": list(rule.high),
+        "model": list(found.values) if found else [],
+        "error": list(found.errors) if found else [],
+        "met": bool(all(met)) if both else None,
+        "role": rule.role,
+        "counted": rule.counted,
+        "reason": rule.reason
+        or ("" if found or rule.role == "inexpressible" or not rule.published else "no design yet"),
+    }
+
+
+class Score(NamedTuple):
+    """rows, studies : counted. share : of rows met, every study weighing the same."""
+
+    rows: int
+    studies: int
+    share: float
+
+
+def score(lines: pd.DataFrame, role: str) -> Score:
+    """Counted rows of a role; one that no design computes is a miss."""
+    some = lines[(lines["role"] == role) & lines["counted"]]
+    by_study = some.assign(met=some["met"].eq(True)).groupby("study")["met"].mean()
+    return Score(len(some), len(by_study), float(by_study.mean()) if len(by_study) else float("nan"))
