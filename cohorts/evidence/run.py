@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +72,6 @@ def run(
     out: Path,
     *,
     share: float = 1.0,
-    version: str = "",
     done: Callable[[str], None] = lambda _: None,
     designs: Sequence[Design] = DESIGNS,
 ) -> dict[str, Found]:
@@ -79,7 +80,7 @@ def run(
     found: dict[str, Found] = {}
     for design in designs:
         women = max(2048, round(share * design.women))
-        key = f"{_identity(population)} {women} {version}"
+        key = f"{_identity(population)} {women} {source_hash()}"
         path = out / f"design-{design.name}.json"
         stored = json.loads(path.read_text()) if path.exists() else {}
         if stored.get("key") != key:
@@ -89,6 +90,17 @@ def run(
         found |= {r: Found(tuple(v), tuple(e)) for r, (v, e) in stored["rows"].items()}
         done(design.name)
     return found
+
+
+@functools.cache
+def source_hash() -> str:
+    """Of the code that makes the figures: a stored design counts for the code that made it."""
+    found = hashlib.sha256()
+    for package in ("twin", "cohorts"):
+        root = Path(str(resources.files(package)))
+        for path in sorted(root.rglob("*.py")):
+            found.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return found.hexdigest()[:12]
 
 
 def _identity(population: Population) -> str:

@@ -76,6 +76,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         ends_only = (k == 0) | (k == 6)
         X = np.column_stack([np.ones(len(k)), k == 6, *adjust, boy, day])[ends_only].astype(float)
         heavier.append(float(np.linalg.lstsq(X, weight[ends_only], rcond=None)[0][1]))
+    by_category = tuple(100.0 * float(large[category == k].mean()) for k in range(7))
     OR, ORI, ORF = each(large), each(insulin), each(fat)
     week = day / 7.0
     return {
@@ -97,4 +98,8 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "D-HAPO-17": (ORF[0], ORF[1], ORF[2]),
         "D-HAPO-18": (OR[0], OR[1], OR[2]),
         "D-HAPO-19": (ORI[0], ORI[1], ORI[2]),
+        "_lga_by_fasting": by_category,
+        "_ogtt_mean": tuple(float(x) for x in np.asarray(c["test"]).mean(axis=1)),
+        "_ogtt_sd": tuple(float(x) for x in np.asarray(c["test"]).std(axis=1)),
+        "_insulin_mean": tuple(float(x) for x in np.asarray(c["insulin"]).mean(axis=1)),
     }
