@@ -57,9 +57,9 @@ Examples:
   gdm-twin cohort evidence --out out/quick --share 0.1
   gdm-twin cohort evidence --out out/mine --prior my-prior.toml --json
 
-Each study's design is simulated (who, when, treatment, blinding, label) and its own statistic computed. Writes OUT/evidence.html,
-OUT/evidence.csv and OUT/plots. Stopped runs go on where they were. What is shown is how groups in the literature are
-reproduced; it is no accuracy in any woman.
+Each study's design is simulated (who, when, treatment, blinding, label) and its own statistic computed. Writes
+OUT/evidence.html, OUT/evidence.csv and OUT/plots. A stopped run goes on where it was. What is shown is how groups in
+the literature are reproduced; it is no accuracy in any woman.
 
 Exit codes: 0 done; 1 prior not usable; 2 wrong usage.
 """

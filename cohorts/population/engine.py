@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from cohorts.population.numbers import with_numbers
+from cohorts.population.numbers import beside, with_numbers
 from cohorts.population.women import Women
 from cohorts.synthetic.skeleton import skeleton_record
 from twin.encode import WomanData, encode
@@ -44,6 +44,7 @@ from twin.timeline import DatingStatement
 Numbers = Mapping[str, Array]
 END_DAY = 300.0
 TEST_STEP_MIN = 3.0
+USUAL_LOAD_G = 75.0
 FIRST_PHASE_LOAD = 300.0  # mg/kg, intravenous test
 #: minutes since 04:00: fasting, an hour after breakfast, lunch and dinner of the reference day
 READ_MIN = (190.0, 270.0, 570.0, 930.0)
@@ -168,7 +169,8 @@ def _test(
     kg = _interpolated_weight(who, at[0, 0])
     p = jax.tree.map(lambda x: jnp.broadcast_to(x[0], kg.shape), _at(latents, who, at, kg[None]))
     day = [jnp.exp(constant[f"test_{n}"] * test_day[i]) for i, n in enumerate(("S_I", "B", "k_e"))]
-    p = dataclasses.replace(p, S_I=p.S_I * day[0], B=p.B * day[1], k_e=p.k_e * day[2])
+    slower = (USUAL_LOAD_G / load_g) ** jnp.asarray(beside(numbers, "measure.load_emptying"), kg.dtype)
+    p = dataclasses.replace(p, S_I=p.S_I * day[0], B=p.B * day[1], k_e=p.k_e * day[2] * slower)
     drink = DayEvents.of(meals=((0.0, load_g),), rank=1)
     drink = jax.tree.map(lambda x: x.astype(kg.dtype), drink)
     steps = round(max(minutes) / TEST_STEP_MIN)

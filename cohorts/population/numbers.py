@@ -45,6 +45,11 @@ BESIDE: Mapping[str, tuple[float, float, bool]] = {
     "care.diet_gain_kg": (-1.5, 0.7, False),  # weight gain under dietary advice (assumed)
     "care.metformin_gain_kg": (-1.2, 0.4, False),  # [D-EME-04]
     "measure.cord_gain": (4.0, 0.40, True),  # ln fetal insulin per ln exposure, eta [MODEL 2.2]
+    "measure.load_emptying": (
+        0.3,
+        0.3,
+        False,
+    ),  # exponent by which larger glucose drinks empty more slowly (assumed)
     "measure.cord_ln_sd": (0.6, 0.40, True),  # of cord insulin or C-peptide at equal exposure (assumed)
 }
 
