@@ -36,7 +36,7 @@ DESIGNS: tuple[Design, ...] = (
     Design("direct", direct.simulate, direct.statistics, 16_384),
     Design("course", course.simulate, course.statistics, 32_768),
     Design("hapo", hapo.simulate, hapo.statistics, 106_496),
-    Design("tests", tests.simulate, tests.statistics, 65_536),
+    Design("tests", tests.simulate, tests.statistics_followed, 65_536),
     Design("east-asian", tests.simulate_east_asian, tests.statistics_east_asian, 32_768),
     Design("days", days.simulate, days.statistics, 16_384),
     Design("growth", growth.simulate, growth.statistics, 32_768),

@@ -23,7 +23,11 @@ TWO_HOUR_CATEGORIES = (91.0, 109.0, 126.0, 140.0, 158.0, 178.0)  # [D-HAPO-11]
 WHO = Who(ln_bmi=(3.19, 0.19), age_y=(29.2, 5.8), nulliparous=0.48, smoking=0.07, hypertension=0.06)
 
 
-def simulate(population: Population, n: int, seed: int = 2, who: Who = WHO) -> Arrays:
+def simulate(
+    population: Population, n: int, seed: int = 2, who: Who = WHO, *, followed: bool = True
+) -> Arrays:
+    """followed : to birth; without, the test alone."""
+
     def look(women: Women, lanes: Lanes) -> Arrays:
         G, insulin = tolerance_test(
             population.prior,
@@ -34,19 +38,39 @@ def simulate(population: Population, n: int, seed: int = 2, who: Who = WHO) -> A
             75.0,
             (0.0, 30.0, 60.0, 120.0),
         )
+        tested = {"test": np.asarray(G) * (1.0 + ASSAY_CV * women.reading[:4]), "insulin": insulin}
+        if not followed:
+            return tested
         weeks = pregnancy(population.prior, population.numbers, lanes, Arm(), False)
         born = births(women, weeks)
         gain, sd = (float(beside(population.numbers, f"measure.cord_{k}")) for k in ("gain", "ln_sd"))
         born["fetal_insulin"] = gain * born["fetal_insulin"] + sd * women.reading[9]
-        return {"test": np.asarray(G) * (1.0 + ASSAY_CV * women.reading[:4]), "insulin": insulin} | born
+        return tested | born
 
     return gather(population, seed, n, look, who)
 
 
-def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
+def simulate_tests(population: Population, n: int) -> Arrays:
+    return simulate(population, n, followed=False)
+
+
+def _blinded(glucose: np.ndarray) -> np.ndarray:
+    return np.asarray((glucose[0] <= BLINDED_FASTING) & (glucose[2] <= BLINDED_2H))
+
+
+def statistics_tests(c: Arrays) -> dict[str, tuple[float, ...]]:
     glucose = np.round(c["test"][[0, 2, 3]])
-    frequency = 100.0 * float(meets_iadpsg(glucose).mean())
-    blinded = (glucose[0] <= BLINDED_FASTING) & (glucose[2] <= BLINDED_2H)
+    seen = glucose[:, _blinded(glucose)]
+    return {
+        **{f"A-OGTT-0{i + 1}": (float(seen[i].mean()), float(seen[i].std())) for i in range(3)},
+        "B-DX-04": (100.0 * float(meets_iadpsg(glucose).mean()),),
+    }
+
+
+def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
+    tested = statistics_tests(c)
+    glucose = np.round(c["test"][[0, 2, 3]])
+    blinded = _blinded(glucose)
     c = {k: v[..., blinded] for k, v in c.items()}
     glucose = glucose[:, blinded]
     parous, boy = c["parity"] > 0, c["male"]
@@ -79,9 +103,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     by_category = tuple(100.0 * float(large[category == k].mean()) for k in range(7))
     OR, ORI, ORF = each(large), each(insulin), each(fat)
     week = day / 7.0
-    return {
-        **{f"A-OGTT-0{i + 1}": (float(glucose[i].mean()), float(glucose[i].std())) for i in range(3)},
-        "B-DX-04": (frequency,),
+    return tested | {
         "D-HAPO-01": (OR[0],),
         "D-HAPO-02": (ORI[0],),
         "D-HAPO-03": (OR[1],),

@@ -33,7 +33,10 @@ def absorbed(prior: Prior, numbers: Numbers, who: Lanes, load_g: float, minutes:
     return 1.0 - (left[0] + left[1] + left[2]) / load_g
 
 
-def simulate(population: Population, n: int, seed: int = 4, who: Who = EVERYONE) -> Arrays:
+def simulate(
+    population: Population, n: int, seed: int = 4, who: Who = EVERYONE, *, followed: bool = True
+) -> Arrays:
+    """followed : to birth; without, the tests alone."""
     prior, numbers = population.prior, population.numbers
 
     def look(women: Women, lanes: Lanes) -> Arrays:
@@ -62,10 +65,10 @@ def simulate(population: Population, n: int, seed: int = 4, who: Who = EVERYONE)
             minutes,
         )
         taken = absorbed(prior, numbers, lanes, 75.0, jnp.asarray([30.0, 120.0]))
-        weeks = pregnancy(prior, numbers, lanes, Arm(), False)
+        born = births(women, pregnancy(prior, numbers, lanes, Arm(), False)) if followed else {}
         return {
             "G75": G75, "I75": I75, "again": again, "G50": G50, "I50": I50, "G100": G100, "I100": I100, "late": late,
-            "taken": taken, **births(women, weeks),
+            "taken": taken, **born,
         }  # fmt: skip
 
     return gather(population, seed, n, look, who)
@@ -86,21 +89,11 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     I50 = np.log(c["I50"][1]) + np.log(UUML_TO_PMOL)
     late = c["late"][2:].mean(axis=0)
     rate = c["taken"][1] - c["taken"][0]
-    parous, boy = c["parity"] > 0, c["male"]
-    day, weight = c["birth_day"], c["birth_weight_g"]
-    large = above_own_centile(weight, day, 0.9, boy, parous)
 
     def within(i: int) -> float:
         a, b = c["G75"][i], c["again"][i]
         return float(100.0 * np.sqrt(np.mean((a - b) ** 2) / 2.0) / np.mean(0.5 * (a + b)))
 
-    # positive screen, no GDM, one value of the 100 g test at its threshold or not
-    some = (np.round(c["G50"][1]) >= 130.0) & ~gdm_100
-    single = [
-        odds_ratio(large[some], high[i][some], c["bmi"][some], c["age_y"][some], parous[some])
-        for i in range(4)
-    ]
-    free = ~gdm_2step
     homa = c["G100"][0] * c["I100"][0]
     ng = c["I75"][:, ~iadpsg]
     return {
@@ -119,6 +112,26 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
             100.0 * float(ng[2].std() / ng[2].mean()),
         ),
         "A-OGTT-12": (within(0), within(2), within(3)),
+    }
+
+
+def statistics_followed(c: Arrays) -> dict[str, tuple[float, ...]]:
+    """With births against the tests."""
+    high = np.round(c["G100"]) >= LIMITS_100
+    gdm_100 = high.sum(axis=0) >= 2
+    gdm_2step = gdm_100 & (np.round(c["G50"][1]) >= 140.0)
+    parous, boy = c["parity"] > 0, c["male"]
+    day, weight = c["birth_day"], c["birth_weight_g"]
+    large = above_own_centile(weight, day, 0.9, boy, parous)
+
+    # positive screen, no GDM, one value of the 100 g test at its threshold or not
+    some = (np.round(c["G50"][1]) >= 130.0) & ~gdm_100
+    single = [
+        odds_ratio(large[some], high[i][some], c["bmi"][some], c["age_y"][some], parous[some])
+        for i in range(4)
+    ]
+    free = ~gdm_2step
+    return statistics(c) | {
         "D-ONG-01": (slope(weight[free], c["G50"][1][free] / MMOL),),
         "D-ONG-02": (
             odds_ratio(large, c["G75"][0] / MMOL, c["bmi"], parous),
@@ -128,8 +141,12 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     }
 
 
+def simulate_tests(population: Population, n: int) -> Arrays:
+    return simulate(population, n, followed=False)
+
+
 def simulate_east_asian(population: Population, n: int) -> Arrays:
-    return simulate(population, n, 6, EAST_ASIAN)
+    return simulate(population, n, 6, EAST_ASIAN, followed=False)
 
 
 def statistics_east_asian(c: Arrays) -> dict[str, tuple[float, ...]]:
