@@ -108,7 +108,7 @@ def fetuses(population: Population, n: int, seed: int = 9) -> Fetuses:
 class Registered(NamedTuple):
     """Births of one group by completed week: counts over COUNTED; weights over WEIGHED, (sex, week)."""
 
-    count: np.ndarray
+    number: np.ndarray
     mean: np.ndarray
     se: np.ndarray
 
@@ -167,8 +167,8 @@ def fit(f: Fetuses, groups: dict[str, tuple[float, float, Registered]]) -> Fitte
         for gdm, high, births in groups.values():
             share, mean = expected(h, f, gdm, jnp.full(f.male.shape, high))
             share = share[counted] / share[counted].sum()
-            n = births.count.sum()
-            seen = births.count / n
+            n = births.number.sum()
+            seen = births.number / n
             var = seen * (1.0 - seen) / n + (0.02 * seen) ** 2 + 1e-8
             total = total + 0.5 * jnp.sum((share - seen) ** 2 / var)
             known = np.isfinite(births.mean)

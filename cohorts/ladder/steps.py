@@ -81,6 +81,7 @@ DAYS = Rung(
         *_of("center", "carbohydrate", "sensor_offset", "cgm_cv", "s_ex"),
         *_of("sd", "sensor_offset"),
         *_of("effect", "meals.bmi"),
+        "measure.old_meter",
     ),
     (Design("days", days.simulate, days.statistics, 4096),),
 )

@@ -45,6 +45,7 @@ BESIDE: Mapping[str, tuple[float, float, bool]] = {
     "care.diet_gain_kg": (-1.5, 0.7, False),  # weight gain under dietary advice (assumed)
     "care.metformin_gain_kg": (-1.2, 0.4, False),  # [D-EME-04]
     "measure.cord_gain": (4.0, 0.40, True),  # ln fetal insulin per ln exposure, eta [MODEL 2.2]
+    "measure.old_meter": (0.93, 0.04, True),  # meters of the 1990s showed whole blood, below plasma (assumed)
     "measure.load_emptying": (
         0.3,
         0.3,

@@ -7,14 +7,15 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import ndtr
 
 from cohorts.evidence.designs.course import MMOL, meets_iadpsg
 from cohorts.population.engine import Arm, Lanes, Numbers, one_day, tolerance_test
+from cohorts.population.numbers import beside
 from cohorts.population.population import Arrays, Population, gather
 from cohorts.population.women import Who, Women
 from twin.inference.priors import Prior, day_pattern
 from twin.observation.blocks import METER_CV, METER_SD_MG_DL
+from twin.observation.residual import CGM_STEP_MIN, dynamics
 from twin.physiology.simulate import COARSE_STEP_MIN
 
 NORMAL = Who(bmi=(18.5, 35.0), ln_bmi=(3.19, 0.17), smoking=0.0, hypertension=0.0)
@@ -23,6 +24,8 @@ SENSOR_SHARE = (
 )
 MEALS_MIN = (210.0, 510.0, 870.0)  # since 04:00, the main meals of the reference day
 FASTING_MIN = 150.0
+DRIVEN_MIN = 14.0  # of the residual, the prior's center
+SENSORS = 10.0  # worn one after the other by the women of a long study: their offsets and gains average out (assumed)
 
 
 @functools.partial(jax.jit, static_argnames=("prior",))
@@ -48,11 +51,16 @@ def simulate(population: Population, n: int, seed: int = 7) -> Arrays:
             prior, numbers, lanes, 28.0, women.test_day[0], 75.0, (0.0, 60.0, 120.0)
         )  # fmt: skip
         found: Arrays = {"test": np.asarray(test)}
+        worn = [prior.index[k] for k in ("sensor_gain", "sensor_offset")]
+        many = lanes._replace(z=lanes.z.at[jnp.asarray(worn)].divide(np.sqrt(SENSORS)))
         for week in (11.0, 24.0, 28.0, 34.0, 38.0):
             G, level, cv = sensed(prior, numbers, lanes, jnp.asarray(week), Arm())
+            averaged = np.asarray(sensed(prior, numbers, many, jnp.asarray(week), Arm())[1])
             found |= {f"G_{week:g}": _reads(np.asarray(G)), f"mean_{week:g}": np.asarray(G).mean(axis=0)}
             if week in (11.0, 24.0, 34.0):
-                found |= {f"{k}_{week:g}": v for k, v in _sensor(np.asarray(level), np.asarray(cv)).items()}
+                found |= {
+                    f"{k}_{week:g}": v for k, v in _sensor(averaged, np.asarray(cv), round(week)).items()
+                }
             if week == 34.0:
                 off = np.asarray(level) - np.asarray(G)
                 found |= _against_plasma(np.asarray(G), off, np.asarray(level), np.asarray(cv), women)
@@ -62,7 +70,7 @@ def simulate(population: Population, n: int, seed: int = 7) -> Arrays:
         for name, G in (("walked", walked), ("rested", rested)):
             x = np.asarray(G)
             found |= {f"{name}_day": x[awake].mean(axis=0), f"{name}_reads": _reads(x)}
-        return found
+        return found | {"old_meter": np.full(len(women), float(beside(numbers, "measure.old_meter")))}
 
     return gather(population, seed, n, look, NORMAL)
 
@@ -79,25 +87,36 @@ def _reads(G: np.ndarray) -> np.ndarray:
     return np.stack([at(FASTING_MIN), one, two, before, profile])
 
 
-def _sensor(level: np.ndarray, cv: np.ndarray) -> Arrays:
-    """Shares of the time integrate the residual; peaks and excursions are of the level, as means over days are."""
-    z = {limit: (np.log(limit) - np.log(np.maximum(level, 20.0))) / cv for limit in (63.0, 120.0, 140.0)}
-    below = {limit: ndtr(x).mean(axis=0) for limit, x in z.items()}
-    rise = np.exp(0.5 * cv**2)
+def _sensor(level: np.ndarray, cv: np.ndarray, day: int) -> Arrays:
+    """A day as the sensor shows it, residual and all; peaks within three hours of the main meals."""
+    coarse = level[:: round(CGM_STEP_MIN / COARSE_STEP_MIN)]
+    shown = coarse * np.exp(cv * _residual(len(coarse), coarse.shape[1], day))
     peak, start = [], []
     for m in MEALS_MIN:
-        first = round(m / COARSE_STEP_MIN)
-        peak.append(level[first : first + 36].max(axis=0))
-        start.append(level[first])
+        first = round(m / CGM_STEP_MIN)
+        peak.append(shown[first : first + 12].max(axis=0))
+        start.append(shown[first])
     return {
-        "sensor_mean": level.mean(axis=0) * rise,
-        "in": 100.0 * (below[120.0] - below[63.0]),
-        "low": 100.0 * below[63.0],
-        "high": 100.0 * (1.0 - below[120.0]),
-        "above": 100.0 * (1.0 - below[140.0]),
-        "peak": np.mean(peak, axis=0) * (1.0 + 0.85 * cv),
+        "sensor_mean": shown.mean(axis=0),
+        "in": 100.0 * ((shown >= 63.0) & (shown <= 120.0)).mean(axis=0),
+        "low": 100.0 * (shown < 63.0).mean(axis=0),
+        "high": 100.0 * (shown > 120.0).mean(axis=0),
+        "above": 100.0 * (shown > 140.0).mean(axis=0),
+        "peak": np.mean(peak, axis=0),
         "start": np.mean(start, axis=0),
     }
+
+
+def _residual(times: int, women: int, day: int) -> np.ndarray:
+    """Standardised residual of ln sensor glucose at CGM_STEP_MIN (`twin.observation.residual`), (time, woman)."""
+    A, fresh, stationary = dynamics(DRIVEN_MIN)
+    start, step = (np.linalg.cholesky(c + 1e-12 * np.eye(3)) for c in (stationary, fresh))
+    rng = np.random.default_rng([13, day])
+    state, seen = start @ rng.standard_normal((3, women)), []
+    for _ in range(times):
+        seen.append(state[0] + state[1])
+        state = A @ state + step @ rng.standard_normal((3, women))
+    return np.stack(seen)
 
 
 def _against_plasma(
@@ -125,7 +144,8 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     mean = over("sensor_mean", normal)
     bmi = c["bmi"][normal]
     big, lean = bmi >= 30.0, (bmi >= 18.5) & (bmi <= 25.0)
-    daily = np.mean([c[f"G_{t}"][4][slim] for t in ("28", "34", "38")], axis=0)
+    meter_of_then = c["old_meter"][0]  # whole blood
+    daily = meter_of_then * np.mean([c[f"G_{t}"][4][slim] for t in ("28", "34", "38")], axis=0)
     excursion = over("peak", normal) - over("start", normal)
     meter = np.array([max(METER_SD_MG_DL, METER_CV * g) / g for g in (80.0, 100.0, 120.0)])
     fast, _, after = c["walked_reads"][:3, gdm] - c["rested_reads"][:3, gdm]
@@ -149,7 +169,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "B-NORM-09": (float(over("peak", normal).mean()), float(excursion.mean())),
         "B-NORM-10": (float(mean[big].mean() - mean[lean].mean()), float(np.corrcoef(bmi, mean)[0, 1])),
         "B-NORM-12": (float(daily.mean()), float(daily.std())),
-        "B-NORM-13": (float(c["G_28"][4][slim].mean()), float(c["G_38"][4][slim].mean())),
+        "B-NORM-13": tuple(float(meter_of_then * c[f"G_{w}"][4][slim].mean()) for w in ("28", "38")),
         "A-CGM-01": (float(c["relative"].mean()), float(c["near"].mean())),
         "A-CGM-02": (float(c["near"].mean()),),
         "A-SMBG-01": (100.0 * float(np.mean(inside)),),
