@@ -18,8 +18,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 from scipy.optimize import minimize
 
-from cohorts.population.engine import Arm, pregnancy
-from cohorts.population.population import Population, gather
+from cohorts.population.engine import Arm, Lanes, pregnancy
+from cohorts.population.population import Arrays, Population, gather
 from cohorts.population.women import Women
 from twin.forecast.ensemble import BIRTH_RESIDUAL_SD
 from twin.physiology.fetus import FIRST_WEEK
@@ -81,7 +81,7 @@ class Fetuses(NamedTuple):
 
 
 def fetuses(population: Population, n: int, seed: int = 9) -> Fetuses:
-    def look(women: Women, lanes):  # type: ignore[no-untyped-def]
+    def look(women: Women, lanes: Lanes) -> Arrays:
         weeks = pregnancy(population.prior, population.numbers, lanes, Arm(), False)
         total = np.asarray(weeks.L + weeks.F)
         at = WEEKS + 0.5 * STEP - FIRST_WEEK
@@ -97,12 +97,8 @@ def fetuses(population: Population, n: int, seed: int = 9) -> Fetuses:
     z = (c["weight"] - middle) / c["weight"].std(axis=1, keepdims=True)
     names = ("male", "parity", "hypertension")
     male, parity, high = (jnp.asarray(c[k], dtype=jnp.float32) for k in names)
-    return Fetuses(
-        *(jnp.asarray(x, dtype=jnp.float32) for x in (c["weight"], z, c["week"])),
-        male,
-        (parity > 0) * 1.0,
-        high,
-    )
+    weight, size, week = (jnp.asarray(x, dtype=jnp.float32) for x in (c["weight"], z, c["week"]))
+    return Fetuses(weight, size, week, male, (parity > 0) * 1.0, high)
 
 
 class Registered(NamedTuple):
@@ -163,7 +159,12 @@ def fit(f: Fetuses, groups: dict[str, tuple[float, float, Registered]]) -> Fitte
 
     def loss(x: Array) -> Array:
         h = back(x)
-        total = 0.5 * jnp.sum((h.size / 1.0) ** 2) + 0.5 * jnp.sum(jnp.diff(h.level, 2) ** 2) / 4.0
+        # before any birth is seen: no effect of size, few wrong weeks, a smooth level
+        total = (
+            0.5 * jnp.sum(h.size**2)
+            + 0.5 * ((h.wrong[0] + 3.0) / 0.5) ** 2
+            + 0.5 * jnp.sum(jnp.diff(h.level, 2) ** 2) / 4.0
+        )
         for gdm, high, births in groups.values():
             share, mean = expected(h, f, gdm, jnp.full(f.male.shape, high))
             share = share[counted] / share[counted].sum()
