@@ -15,9 +15,9 @@ from cohorts.evidence.designs import course, days, growth, hapo, tests, trials
 from cohorts.evidence.rules import Rule, load_rules
 from cohorts.evidence.run import Design, Statistics
 from cohorts.ladder.fit import Fitted, learn
-from cohorts.population.numbers import Scale, scales
+from cohorts.population.numbers import POSITIVE_CONSTANTS, Scale, scales
 from cohorts.population.population import Population
-from twin.inference.priors import Prior
+from twin.inference.priors import Latent, Prior
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,9 @@ def learnt(prior: Prior, numbers: Mapping[str, float], fits: Mapping[str, Fitted
     """The prior with learnt numbers and what the evidence leaves open of them."""
     left = {}
     for fit in fits.values():
+        start = {s.name: s.sd for s in scales(prior, list(fit.numbers))}
         for name, sd in zip(fit.numbers, np.sqrt(np.diag(fit.covariance)), strict=True):
-            left[name] = float(sd)
+            left[name] = float(sd) * start[name]
 
     def of(name: str, own: float) -> float:
         return float(numbers.get(name, own))
@@ -185,13 +186,16 @@ def learnt(prior: Prior, numbers: Mapping[str, float], fits: Mapping[str, Fitted
                 x,
                 center=of(f"center.{x.name}", x.center),
                 sd=of(f"sd.{x.name}", x.sd),
-                center_sd=x.center_sd * left.get(f"center.{x.name}", 1.0),
+                center_sd=_left_of(left, x, numbers),
             )
             for x in prior.latents
         ),
         constants=tuple(
             dataclasses.replace(
-                c, value=of(f"constant.{c.name}", c.value), sd=c.sd * left.get(f"constant.{c.name}", 1.0)
+                c,
+                value=of(f"constant.{c.name}", c.value),
+                sd=left.get(f"constant.{c.name}", c.sd)
+                * _to_value(c.name, of(f"constant.{c.name}", c.value), left),
             )
             for c in prior.constants
         ),
@@ -199,8 +203,19 @@ def learnt(prior: Prior, numbers: Mapping[str, float], fits: Mapping[str, Fitted
             dataclasses.replace(
                 e,
                 value=of(f"effect.{e.target}.{e.covariate}", e.value),
-                sd=e.sd * left.get(f"effect.{e.target}.{e.covariate}", 1.0),
+                sd=left.get(f"effect.{e.target}.{e.covariate}", e.sd),
             )
             for e in prior.effects
         ),
     )
+
+
+def _left_of(left: Mapping[str, float], x: Latent, numbers: Mapping[str, float]) -> float:
+    """How far a latent's center may still be off, in SDs between women."""
+    name = f"center.{x.name}"
+    return left[name] / float(numbers.get(f"sd.{x.name}", x.sd)) if name in left else x.center_sd
+
+
+def _to_value(name: str, value: float, left: Mapping[str, float]) -> float:
+    """Positive constants are learnt on the ln scale; their SD is told on their own."""
+    return value if f"constant.{name}" in left and name in POSITIVE_CONSTANTS else 1.0

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 
 from twin.inference.priors import Prior
 
+LEAST_CENTER_SD = (
+    0.5  # of a center before it is learnt, in SDs between women: the evidence decides, not the start
+)
 SD_LN_SD = 0.25  # how far a spread may be off, ln (assumed: spreads come from a dozen to a hundred people)
 POSITIVE_CONSTANTS = ("xi_sd", "xi_weeks", "test_S_I", "test_B", "test_k_e", "weight_39_g")
 
@@ -64,7 +67,7 @@ def scales(prior: Prior, names: Sequence[str]) -> list[Scale]:
     """The numbers of these names. Raises : KeyError for a name the prior does not have."""
     every = {name: Scale("", *entry) for name, entry in BESIDE.items()}
     for x in prior.latents:
-        of_center = x.center_sd * x.sd or 0.1 * x.sd
+        of_center = max(x.center_sd, LEAST_CENTER_SD) * x.sd
         every[f"center.{x.name}"] = Scale("", x.center, of_center, x.transform == "ln")
         every[f"sd.{x.name}"] = Scale("", x.sd, SD_LN_SD, True)
     for c in prior.constants:

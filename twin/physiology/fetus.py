@@ -141,8 +141,9 @@ def grow(
     batch = jnp.broadcast_shapes(start.J.shape, exposure.shape[1:], dt.shape[1:], tau.shape)
     J0 = jnp.broadcast_to(start.J, batch)
     _, (J, J_mid) = jax.lax.scan(insulin, J0, (jnp.broadcast_to(exposure, (dt.shape[0], *batch)), dt))
-    common = p.growth_shift + p.late_shift * jax.nn.sigmoid(mid - 34.0) + deviation
-    drive = insulin_window(mid) * J_mid
+    window = insulin_window(mid)  # fuels other than glucose, too, are not seen before it [D-BIB-01, D-BIB-02]
+    common = p.growth_shift * window + p.late_shift * jax.nn.sigmoid(mid - 34.0) + deviation
+    drive = window * J_mid
     lean = jnp.exp(p.s_L * drive + common)
     fat = jnp.exp(p.s_F * drive + common + p.fatness)
     dL = p.theta * (L_ref[1:] - L_ref[:-1]) * lean
