@@ -85,8 +85,8 @@ class Covariate:
     evidence: str
 
 
-#: what covariates act on: ln S_I, ln R0, ln of what she eats, ln theta, the growth-rate exponent, that from 34 weeks on,
-#: the fat fraction's factor
+#: what covariates act on: ln S_I, ln R0, ln of what she eats, ln theta, the growth-rate exponent, that from 34 weeks
+#: on, the fat fraction's factor
 TARGETS = ("S_I", "R0", "meals", "theta", "growth", "late_growth", "fat")
 CONSTANTS = (
     "coupling", "xi_sd", "xi_weeks", "test_S_I", "test_B", "test_k_e", "early_S_I", "early_B", "production_rise",

@@ -1,0 +1,94 @@
+"""The learnt prior on disk: PRIOR.toml for the twin, PRIOR.json with how it was learnt and its own draws."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cohorts.ladder.fit import Fitted
+from twin.inference.priors import Prior
+
+DRAWS = 100
+
+
+def to_toml(prior: Prior, says: str) -> str:
+    """The prior as text that `load_prior` reads. says : comment lines at the top."""
+    lines = [f"# {line}" for line in says.splitlines()]
+    lines += [f"id = {json.dumps(prior.id)}", ""]
+    for x in prior.latents:
+        lines += [
+            f"[latent.{x.name}]",
+            f"transform = {json.dumps(x.transform)}",
+            *(f"{k} = {_number(getattr(x, k))}" for k in ("center", "sd", "center_sd")),
+            f"evidence = {json.dumps(x.evidence, ensure_ascii=False)}",
+        ]
+    for c in prior.constants:
+        lines += [f"[constant.{c.name}]", f"value = {_number(c.value)}", f"sd = {_number(c.sd)}"]
+        lines += [f"evidence = {json.dumps(c.evidence, ensure_ascii=False)}"]
+    for e in prior.effects:
+        lines += [
+            f"[effect.{e.target}.{e.covariate}]",
+            f"value = {_number(e.value)}",
+            f"sd = {_number(e.sd)}",
+        ]
+        lines += [f"evidence = {json.dumps(e.evidence, ensure_ascii=False)}"]
+    for v in prior.covariates:
+        lines += [f"[covariate.{v.name}]", f"mean = {_number(v.mean)}", f"sd = {_number(v.sd)}"]
+        lines += [f"evidence = {json.dumps(v.evidence, ensure_ascii=False)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _number(x: float) -> str:
+    text = f"{float(x):.6g}"
+    return text if any(c in text for c in ".en") else f"{text}.0"
+
+
+def write(
+    prior: Prior,
+    fits: Mapping[str, Fitted],
+    numbers: Mapping[str, float],
+    out: Path,
+    *,
+    seed: int,
+    made_of: Mapping[str, str],
+) -> None:
+    """Write OUT.toml and OUT.json. made_of : hash of every file the prior was learnt from, by name."""
+    says = (
+        f"Population prior {json.dumps(prior.id)}, learnt by `make prior` (docs/model/ladder.md); not edited by hand.\n"
+        'transform "ln": value = center * exp(sd * z); "linear": value = center + sd * z; z standard normal.\n'
+        "center_sd: what the evidence leaves open of the center, in units of sd; sd of a constant or effect likewise."
+    )
+    out.with_suffix(".toml").write_text(to_toml(prior, says), encoding="utf-8")
+    told: dict[str, Any] = {
+        "schema": "gdm-twin/population-prior/1",
+        "id": prior.id,
+        "sha256": prior.sha256,
+        "seed": seed,
+        "made_of": dict(made_of),
+        "beside": {k: v for k, v in numbers.items() if k.startswith(("care.", "measure."))},
+        "rungs": {
+            name: {
+                "numbers": fit.numbers,
+                "steps": dict(zip(fit.numbers, np.round(fit.steps, 4).tolist(), strict=True)),
+                "left_open": dict(
+                    zip(fit.numbers, np.round(np.sqrt(np.diag(fit.covariance)), 4).tolist(), strict=True)
+                ),
+                "residual": fit.residual,
+                "history": fit.history,
+                "draws": _draws(fit, seed),
+            }
+            for name, fit in fits.items()
+        },
+    }
+    out.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def _draws(fit: Fitted, seed: int) -> list[list[float]]:
+    """Steps of the rung's numbers that the evidence does not tell apart, (draw, number)."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.multivariate_normal(fit.steps, fit.covariance, DRAWS)
+    return [[float(x) for x in row] for row in np.round(drawn, 4)]
