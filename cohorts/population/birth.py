@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 
 from cohorts.population.engine import Weeks
 from cohorts.population.women import Women
-from twin.forecast.delivery import POST_TERM_DAY, DeliveryPolicy, delivery_days
+from twin.forecast.delivery import POST_TERM_DAY
 from twin.forecast.ensemble import BIRTH_RESIDUAL_SD
+from twin.forecast.onset import FROM_DAY, TO_DAY, Who, ln_waiting, load_hazards, onset_days
+from twin.growth_standards import reference_weight_g
 from twin.physiology.fetus import FIRST_WEEK
 
-FIRST_BIRTH_DAY = 168.0  # followed from 24 weeks on
 
+def births(
+    women: Women,
+    weeks: Weeks,
+    standard: str,
+    last_day: int | np.ndarray = POST_TERM_DAY,
+    *,
+    gestational_diabetes: np.ndarray | float = 0.0,
+    initiated: bool = False,
+) -> dict[str, np.ndarray]:
+    """day, birth weight, share of fat and ln fetal insulin at birth, (woman,).
 
-def births(women: Women, weeks: Weeks, last_day: int | np.ndarray = POST_TERM_DAY) -> dict[str, np.ndarray]:
-    """day, birth weight, fat and ln fetal insulin at birth, (woman,). last_day : by which birth is brought about."""
-    limit = np.broadcast_to(last_day, women.onset.shape)
-    day = np.empty(women.onset.shape)
-    for latest in np.unique(limit):
-        here = limit == latest
-        policy = DeliveryPolicy(last_day=int(latest))
-        day[here] = delivery_days(women.onset[here], policy, FIRST_BIRTH_DAY)
-    lean, fat = (between(np.asarray(x), day / 7.0) for x in (weeks.L, weeks.F))
+    last_day : by which birth is brought about. gestational_diabetes : 0 or 1, as her clinic knows it. initiated :
+    whether births are brought about as in the US in 2022; studies of other times and places say what they did by
+    `last_day`.
+    """
+    middle = (np.arange(FROM_DAY, TO_DAY) + 0.5) / 7.0
+    lean, fat = (np.asarray(x, dtype=float) for x in (weeks.L, weeks.F))
+    ln = _joined(np.log(lean + fat), middle)
+    ratio = ln - np.log(np.asarray(reference_weight_g(7.0 * middle, standard=standard)))[:, None]
+    who = Who(gestational_diabetes, women.hypertension.astype(float), (women.parity > 0).astype(float))
+    waiting = ln_waiting(load_hazards(), jnp.asarray(ratio), FROM_DAY, weeks.shift, who, initiated)
+    day = np.minimum(onset_days(women.onset, waiting, FROM_DAY, FROM_DAY), last_day)
+    at = day / 7.0
+    lean, fat = between(lean, at), between(fat, at)
     return {
         "birth_day": day,
         "birth_weight_g": (lean + fat) * np.exp(BIRTH_RESIDUAL_SD * women.birth),
         "fat_share": fat / (lean + fat),
-        "fetal_insulin": between(np.asarray(weeks.J), day / 7.0),
+        "fetal_insulin": between(np.asarray(weeks.J), at),
     }
+
+
+def _joined(edges: np.ndarray, week: np.ndarray) -> np.ndarray:
+    """Values at the cell edges, (edge, woman), at the same weeks for all, (week, woman)."""
+    low = np.clip(np.floor(week).astype(int) - FIRST_WEEK, 0, len(edges) - 2)
+    share = (week - FIRST_WEEK - low)[:, None]
+    return np.asarray(edges[low] * (1.0 - share) + edges[low + 1] * share)
 
 
 def between(edges: np.ndarray, week: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Posterior draws carried to birth under scenarios: a dataset with named dimensions."""
 
-from twin.forecast.delivery import DeliveryPolicy, delivery_days, spontaneous_day, week_day
+from twin.forecast.delivery import DeliveryPolicy, birth_days, delivery_days, spontaneous_day, week_day
 from twin.forecast.ensemble import BIRTH_RESIDUAL_SD
 from twin.forecast.glucose import sensor_day
 from twin.forecast.plan import ScenarioPlan
@@ -13,6 +13,7 @@ __all__ = [
     "Forecast",
     "ScenarioPlan",
     "day_profile",
+    "birth_days",
     "delivery_days",
     "run",
     "sensor_day",

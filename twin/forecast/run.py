@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 
 from twin import __version__
-from twin.encode import WomanData, events_of, weight_by_week
-from twin.forecast.delivery import delivery_days
+from twin.encode import COVARIATES, WomanData, events_of, weight_by_week
+from twin.forecast.delivery import birth_days
 from twin.forecast.ensemble import (
     BIRTH_RESIDUAL_SD,
     FIRST_DAY,
@@ -22,7 +22,9 @@ from twin.forecast.ensemble import (
     future_edges,
     run_ensemble,
 )
+from twin.forecast.onset import Who, ln_waiting, load_hazards, onset_days
 from twin.forecast.plan import ScenarioPlan
+from twin.growth_standards import reference_weight_g
 from twin.inference.calibrate import Posterior
 from twin.inference.priors import XI_CELLS
 from twin.physiology.coupled import reference_exposure
@@ -39,11 +41,11 @@ LEVEL_SD = 2.5
 
 @dataclass(frozen=True)
 class Forecast:
-    """The dataset, and what the risk needs beside it: the draws behind it and the delivery noise."""
+    """The dataset, and what the risk needs beside it: the draws behind it and the days of onset."""
 
     dataset: xr.Dataset
     chosen: np.ndarray  # (draw,) index into the posterior's draws
-    delivery_uniform: np.ndarray  # (draw,)
+    onset_day: np.ndarray  # (scenario, draw), of birth where no last day ends the wait
     hours_low: xr.DataArray  # (scenario, draw, gestational_day), hours a day below 63 mg/dL
     daily_insulin_U: xr.DataArray
 
@@ -109,19 +111,55 @@ def run(
     targets = (settings.fasting_target_mg_dl, settings.one_hour_target_mg_dl)
     out = run_ensemble(posterior.prior, data, placed(z.astype(np.float32)), past, fresh, future, targets)
     uniform = jax.random.uniform(k_delivery, (draws,), minval=1e-5, maxval=1.0 - 1e-5)
-    day = np.stack([np.asarray(delivery_days(uniform, p.delivery, posterior.as_of_day)) for p in plans])
+    onset = _onset(out, np.asarray(uniform), plans, posterior, record, chosen)
+    day = np.stack([birth_days(o, p.delivery, posterior.as_of_day) for o, p in zip(onset, plans, strict=True)])
     residual = np.asarray(jax.random.normal(k_birth, (draws,)))
     if discrepancy:
         missed = level_error(jax.random.fold_in(k_birth, 1), posterior.data, draws)
         out = out._replace(mean_glucose=np.asarray(out.mean_glucose) + missed[:, None])
-    return _as_forecast(out, day, residual, np.asarray(uniform), chosen, plans, posterior, seed)
+    return _as_forecast(out, day, residual, onset, chosen, plans, posterior, seed)
+
+
+def _onset(
+    out: Ensemble,
+    uniform: np.ndarray,
+    plans: list[ScenarioPlan],
+    posterior: Posterior,
+    record: PatientRecord,
+    chosen: np.ndarray,
+) -> np.ndarray:
+    """(scenario, draw) day on which each wait ends; the same noise serves every scenario."""
+    weight = np.asarray(out.lean_g) + np.asarray(out.fat_g)
+    days = np.arange(FIRST_DAY, LAST_DAY + 1)
+    ln_ratio = np.log(weight) - np.log(np.asarray(reference_weight_g(days, standard=posterior.standard)))
+    ln_ratio = np.moveaxis(ln_ratio, -1, 0).astype(np.float32)
+    shift = np.asarray(posterior.latents.dating_shift_weeks, dtype=np.float32)[chosen]
+    who = single(_who(posterior, record))
+    found = np.empty(weight.shape[:2])
+    for initiated in {p.delivery.initiated for p in plans}:
+        waiting = ln_waiting(single(load_hazards()), ln_ratio, FIRST_DAY, shift, who, initiated)
+        here = np.array([p.delivery.initiated == initiated for p in plans])
+        found[here] = onset_days(uniform, waiting, FIRST_DAY, posterior.as_of_day)[here]
+    return found
+
+
+def _who(posterior: Posterior, record: PatientRecord) -> Who:
+    """Her conditions; the population's share where not known, no gestational diabetes where none is recorded."""
+    share = {c.name: c.mean for c in posterior.prior.covariates}
+
+    def of(name: str) -> float:
+        i = COVARIATES.index(name)
+        known = bool(np.asarray(posterior.data.known)[i])
+        return float(np.asarray(posterior.data.covariates)[i]) if known else share[name]
+
+    return Who(np.float64(bool(record.facts.gdm)), np.float64(of("hypertension")), np.float64(of("parous")))
 
 
 def _as_forecast(
     out: Ensemble,
     delivery: np.ndarray,
     residual: np.ndarray,
-    uniform: np.ndarray,
+    onset: np.ndarray,
     chosen: np.ndarray,
     plans: list[ScenarioPlan],
     posterior: Posterior,
@@ -192,5 +230,5 @@ def _as_forecast(
         )
 
     return Forecast(
-        dataset, chosen, uniform, aside(np.asarray(out.hours_low)), aside(np.asarray(out.daily_insulin_U))
+        dataset, chosen, onset, aside(np.asarray(out.hours_low)), aside(np.asarray(out.daily_insulin_U))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -9,11 +10,10 @@ import numpy as np
 import xarray as xr
 
 from twin import __version__
-from twin.forecast import DeliveryPolicy, Forecast, ScenarioPlan, delivery_days
+from twin.forecast import Forecast, ScenarioPlan, birth_days
 from twin.growth_standards import BIRTHWEIGHT_STANDARDS, biometry_from_z, range_days
 from twin.inference.calibrate import Posterior
 from twin.inference.diagnostics import as_told
-from twin.programs import placed
 from twin.record import PatientRecord, Scope
 from twin.record.scope import GLUCOSE_FORECAST
 from twin.risk.drivers import drivers
@@ -109,10 +109,9 @@ class _Estimator:
         others: list[dict[str, np.ndarray]] = []
         if plan.delivery.given_day is None:
             for step in (-POLICY_STEP_DAYS, POLICY_STEP_DAYS):
-                policy = DeliveryPolicy(last_day=plan.delivery.last_day + step)
-                moved = np.asarray(
-                    delivery_days(placed(self.forecast.delivery_uniform), policy, self.posterior.as_of_day)
-                )
+                policy = dataclasses.replace(plan.delivery, last_day=plan.delivery.last_day + step)
+                at = list(self.dataset["scenario"].values).index(name)
+                moved = birth_days(self.forecast.onset_day[at], policy, self.posterior.as_of_day)
                 others.append(self.conditional(weight, moved))
         rows = []
         for outcome, p in here.items():

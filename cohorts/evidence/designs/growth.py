@@ -82,7 +82,7 @@ def simulate(population: Population, n: int, seed: int = 3, who: Who = HEALTHY) 
             "edges_F": weeks.F,
             "gdm": meets_iadpsg(np.asarray(test)),
             "fasting": fasting(prior, numbers, lanes, (15.0, 31.0)).G,
-            **births(women, weeks),
+            **births(women, weeks, population.standard),
         }
 
     return gather(population, seed, n, look, who)

@@ -42,7 +42,7 @@ def simulate(
         if not followed:
             return tested
         weeks = pregnancy(population.prior, population.numbers, lanes, Arm(), False)
-        born = births(women, weeks)
+        born = births(women, weeks, population.standard)
         gain, sd = (float(beside(population.numbers, f"measure.cord_{k}")) for k in ("gain", "ln_sd"))
         born["fetal_insulin"] = gain * born["fetal_insulin"] + sd * women.reading[9]
         return tested | born

@@ -65,7 +65,7 @@ def simulate(
             minutes,
         )
         taken = absorbed(prior, numbers, lanes, 75.0, jnp.asarray([30.0, 120.0]))
-        born = births(women, pregnancy(prior, numbers, lanes, Arm(), False)) if followed else {}
+        born = births(women, pregnancy(prior, numbers, lanes, Arm(), False), population.standard) if followed else {}
         return {
             "G75": G75, "I75": I75, "again": again, "G50": G50, "I50": I50, "G100": G100, "I100": I100, "late": late,
             "taken": taken, **born,

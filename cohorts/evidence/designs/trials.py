@@ -28,8 +28,8 @@ NEEDED_U = 1.0  # insulin a day from which a woman counts as on insulin
 GLUCOSE_ROW = {32.0: 12, 38.0: 18, 36.0: 16, 31.0: 11}  # of weeks.read: week 20.5 is row 0
 
 
-def _outcome(women: Women, weeks: Any, last_day: Any) -> Arrays:
-    born = births(women, weeks, last_day)
+def _outcome(women: Women, weeks: Any, standard: str, last_day: Any) -> Arrays:
+    born = births(women, weeks, standard, last_day)
     read = np.asarray(weeks.read)
     units = np.asarray(weeks.insulin_U)
     return {
@@ -85,7 +85,7 @@ def simulate(population: Population, n: int, seed: int = 5) -> Arrays:
         for name, (arm, drugs, last_day) in arms.items():
             if not drugs:
                 weeks = pregnancy(prior, numbers, lanes, arm, drugs)
-                found |= {f"{name}.{k}": v for k, v in _outcome(women, weeks, last_day).items()}
+                found |= {f"{name}.{k}": v for k, v in _outcome(women, weeks, population.standard, last_day).items()}
         # drugs take eight times as long: only women with a diagnosis
         sick = (
             meets_iadpsg(found["test_75"])
@@ -96,7 +96,7 @@ def simulate(population: Population, n: int, seed: int = 5) -> Arrays:
         for name, (arm, drugs, last_day) in arms.items():
             if drugs:
                 weeks = pregnancy(prior, numbers, few, arm, drugs)
-                for k, v in _outcome(some, weeks, last_day).items():
+                for k, v in _outcome(some, weeks, population.standard, last_day).items():
                     every = np.full(len(women), np.nan)
                     every[sick] = v[: int(sick.sum())]
                     found[f"{name}.{k}"] = every
