@@ -17,7 +17,7 @@ from jaxtyping import Array
 
 from twin.inference.priors import load_prior
 from twin.physiology.parameters import MaternalParams
-from twin.physiology.pregnancy import EGP_RISE, TEST_WEEK, PregnancyParams, beta_cell_ratio, sensitivity_ratio
+from twin.physiology.pregnancy import TEST_WEEK, PregnancyParams, beta_cell_ratio, sensitivity_ratio
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,15 @@ def latents_for(c_peptide: bool) -> tuple[PersonLatent, ...]:
 
 def pregnancy_ratios() -> dict[str, float]:
     """Value outside pregnancy over the value at 28 weeks, of the reference woman."""
-    g = jax.tree.map(lambda x: jnp.asarray(x, dtype=float).reshape(1, 1), PregnancyParams.reference())
+    reference = PregnancyParams.reference()
+    g = jax.tree.map(lambda x: jnp.asarray(x, dtype=float).reshape(1, 1), reference)
     week = jnp.array([[0.0], [TEST_WEEK]])
     S_I = np.asarray(sensitivity_ratio(g, week)).reshape(-1)
     B = np.asarray(beta_cell_ratio(g, week)).reshape(-1)
     return {
         "S_I": float(S_I[0] / S_I[1]),
         "B": float(B[0] / B[1]),
-        "R0": 1.0 / (1.0 + EGP_RISE * TEST_WEEK / 36.0),
+        "R0": 1.0 / (1.0 + float(reference.rise) * TEST_WEEK / 36.0),
     }
 
 

@@ -1,7 +1,9 @@
-"""Learn the population prior: python -m cohorts.ladder --out twin/inference/data/population-1
+"""Learn the population prior: python -m cohorts.ladder --shared ../shared --out twin/inference/data/population-1
 
-Climbs the ladder of docs/model/ladder.md from the hand-set prior, rung by rung, and writes OUT.toml and OUT.json. The
-women are the same every time: the same evidence and code give the same prior.
+Climbs the ladder of docs/model/ladder.md from the hand-set prior: single people's tolerance tests, then the evidence
+rung by rung, then the hazards of birth from registered births. Writes OUT.toml and OUT.json, and the hazards beside the
+twin's forecast. Steps are kept under --work; a climb that was stopped goes on. The women are the same every time: the
+same evidence, data and code give the same prior.
 """
 
 from __future__ import annotations
@@ -9,12 +11,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import json
+import subprocess
+import sys
 import time
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 START = "evidence-1"
 SEED = 20261123
+PEOPLE = ("vanderbilt", "tokyo")
+FETUSES = 4096  # whose births are followed
 
 
 def main() -> None:
@@ -24,27 +32,70 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="path without suffix; its name is the prior's id"
     )
+    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="shelf of data")
+    parser.add_argument("--work", type=Path, default=Path("out/prior"), help="folder of finished steps")
     parser.add_argument("--rounds", type=int, default=12, help="of Gauss-Newton on each rung, at most")
     args = parser.parse_args()
     from scenarios.cli import start_engine
 
     start_engine()
+    from cohorts.ladder import us_births
     from cohorts.ladder.artefact import write
+    from cohorts.ladder.delivery import fetuses, fit
+    from cohorts.ladder.people import start_from
     from cohorts.ladder.steps import climb
+    from cohorts.population.population import Population
+    from twin.forecast.onset import to_table
     from twin.inference.priors import load_prior
 
     began = time.monotonic()
-    start = load_prior(START)
-    found = climb(
-        start,
-        rounds=args.rounds,
-        say=lambda text: print(f"{time.monotonic() - began:6.0f} s  {text}", flush=True),
-    )
+    args.work.mkdir(parents=True, exist_ok=True)
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - began:6.0f} s  {text}", file=sys.stderr, flush=True)
+
+    people = [_people(args.shared, name, args.work, say) for name in PEOPLE]
+    start, moved = start_from(load_prior(START), people)
+    for m in moved:
+        say(
+            f"{m.name}: center {m.before[0]:.4g} to {m.after[0]:.4g}, SD {m.before[1]:.3g} to {m.after[1]:.3g}"
+        )
+    found = climb(start, rounds=args.rounds, folder=args.work, say=say)
     prior = dataclasses.replace(found.prior, id=args.out.name)
-    rules = (resources.files("cohorts.evidence") / "rules.csv").read_bytes()
-    made_of = {"rules.csv": hashlib.sha256(rules).hexdigest()[:16], START: start.sha256}
-    write(prior, found.fits, found.numbers, args.out, seed=SEED, made_of=made_of)
-    print(f"{prior.id}: {args.out.with_suffix('.toml')}, {args.out.with_suffix('.json')}")
+    births = us_births.load(args.shared)
+    say(f"hazards of birth: {len(births)} births")
+    hazards = fit(fetuses(Population(prior, found.numbers), FETUSES), us_births.groups(births))
+    made_of = {
+        "rules.csv": _hash((resources.files("cohorts.evidence") / "rules.csv").read_bytes()),
+        START: load_prior(START).sha256,
+        us_births.FILE: _hash((args.shared / us_births.FILE).read_bytes()),
+        **{a["data"]: a["data_sha256"] for a in people},
+    }
+    told = {"people": [m._asdict() for m in moved], "births": hazards.as_json()}
+    write(prior, found.fits, found.numbers, args.out, seed=SEED, made_of=made_of, also=told)
+    says = (
+        "# Hazards of birth, fitted to registered US births of 2022 by `make prior` (docs/model/delivery.md);\n"
+        "# not edited by hand.\n"
+    )
+    place = Path(str(resources.files("twin.forecast"))) / "data" / "births-2022.toml"
+    place.write_text(says + to_table(hazards.hazards), encoding="utf-8")
+    say(f"{prior.id}: {args.out.with_suffix('.toml')}, {args.out.with_suffix('.json')}")
+
+
+def _people(shared: Path, name: str, work: Path, say: Any) -> dict[str, Any]:
+    """The population of one data set of single people, learnt in a process of its own, in double precision."""
+    from cohorts.evidence.run import source_hash
+
+    kept = work / f"people-{name}-{source_hash()}.json"
+    if not kept.exists():
+        say(f"tolerance tests of single people: {name}")
+        command = [sys.executable, "-m", "cohorts.individuals", str(shared), name, "--out", str(kept)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return dict(json.loads(kept.read_text()))
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 if __name__ == "__main__":

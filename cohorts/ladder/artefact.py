@@ -55,8 +55,10 @@ def write(
     *,
     seed: int,
     made_of: Mapping[str, str],
+    also: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write OUT.toml and OUT.json. made_of : hash of every file the prior was learnt from, by name."""
+    """Write OUT.toml and OUT.json. made_of : hash of every file the prior was learnt from, by name. also : further
+    entries of OUT.json."""
     says = (
         f"Population prior {json.dumps(prior.id)}, learnt by `make prior` (docs/model/ladder.md); not edited by hand.\n"
         'transform "ln": value = center * exp(sd * z); "linear": value = center + sd * z; z standard normal.\n'
@@ -69,7 +71,8 @@ def write(
         "sha256": prior.sha256,
         "seed": seed,
         "made_of": dict(made_of),
-        "beside": {k: v for k, v in numbers.items() if k.startswith(("care.", "measure."))},
+        **(also or {}),
+        "beside": {k: v for k, v in numbers.items() if k.startswith(("care.", "measure.", "site."))},
         "rungs": {
             name: {
                 "numbers": fit.numbers,

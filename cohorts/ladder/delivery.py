@@ -10,7 +10,7 @@ and its spread are fitted too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,10 @@ SHARE_FLOOR = 0.02  # of each share: what the hazards' shape cannot follow
 WAYS = ("spontaneous", "initiated")
 #: before any birth is seen, SD: of an effect; of a second difference of the level between knots (assumed)
 EFFECT_SD, BEND_SD = 0.5, 0.5
-WRONG, WRONG_SD = (-3.0, 0.0, 0.0), (0.3, 0.5, 1.0)  # log odds, ln SD (weeks), mean (weeks): prior of wrong weeks
+WRONG, WRONG_SD = (
+    (-3.0, 0.0, 0.0),
+    (0.3, 0.5, 1.0),
+)  # log odds, ln SD (weeks), mean (weeks): prior of wrong weeks
 
 
 class Free(NamedTuple):
@@ -63,7 +66,8 @@ class Group(NamedTuple):
 
 
 class Fetuses(NamedTuple):
-    """ln weight, its z among all, and true weeks, at WEEK, (time, woman); covariates (woman,). ratio, sd : `Hazards`."""
+    """ln weight, its z among all, and true weeks, at WEEK, (time, woman); covariates (woman,). ratio, sd : of
+    `Hazards`."""
 
     ln_weight: Array
     z: Array
@@ -98,9 +102,8 @@ def fetuses(population: Population, n: int, seed: int = 9) -> Fetuses:
     z = (ln - ln.mean(axis=1, keepdims=True)) / ln.std(axis=1, keepdims=True)
     week = WEEK[:, None] + c["shift"][None]
     covariates = (c["male"], c["parity"] > 0, c["hypertension"])
-    return Fetuses(
-        *(jnp.asarray(x, dtype=jnp.float32) for x in (ln, z, week, *covariates)), np.asarray(ratio), sd
-    )
+    arrays = [jnp.asarray(x, dtype=jnp.float32) for x in (ln, z, week, *covariates)]
+    return Fetuses(*arrays, ratio=np.asarray(ratio), sd=np.asarray(sd))  # type: ignore[misc]
 
 
 def group(name: str, who: Who, births: pd.DataFrame) -> Group:
@@ -124,7 +127,7 @@ def chances(h: Free, f: Fetuses, who: Who) -> Array:
     recorded = jnp.asarray(WEEK[:, None], dtype=f.week.dtype)
     odds = [log_odds(h.spontaneous, f.week, f.z, who), log_odds(h.initiated, recorded, f.z, who)]
     daily = jnp.stack([jax.nn.sigmoid(o) for o in odds])
-    stays = STEP_DAYS * sum(jax.nn.log_sigmoid(-o) for o in odds)
+    stays = STEP_DAYS * (jax.nn.log_sigmoid(-odds[0]) + jax.nn.log_sigmoid(-odds[1]))
     stays = stays.at[-1].set(-jnp.inf)
     before = jnp.concatenate([jnp.zeros((1, stays.shape[1])), jnp.cumsum(stays[:-1], axis=0)])
     born = jnp.exp(before) * -jnp.expm1(stays)
@@ -178,6 +181,31 @@ class FittedHazards(NamedTuple):
     free: Free
     loss: float
     told: dict[str, tuple[np.ndarray, np.ndarray]]
+    groups: Sequence[Group]
+
+    def as_json(self) -> dict[str, Any]:
+        """Registered and expected counts and weights of each group, and the part of wrong weeks."""
+
+        def plain(x: np.ndarray) -> list:
+            return [[None if np.isnan(v) else round(float(v), 5) for v in row] for row in np.asarray(x)]
+
+        return {
+            "loss": self.loss,
+            "wrong": np.asarray(self.free.wrong).tolist(),
+            "weeks": COUNTED.tolist(),
+            "weighed": WEIGHED.tolist(),
+            "groups": {
+                g.name: {
+                    "births": int(g.number.sum()),
+                    "share": plain(g.number / g.number.sum()),
+                    "expected_share": plain(self.told[g.name][0]),
+                    "weight_g": plain(g.mean),
+                    "weight_se_g": plain(g.se),
+                    "expected_weight_g": plain(self.told[g.name][1]),
+                }
+                for g in self.groups
+            },
+        }
 
 
 def fit(f: Fetuses, groups: Sequence[Group]) -> FittedHazards:
@@ -215,4 +243,4 @@ def fit(f: Fetuses, groups: Sequence[Group]) -> FittedHazards:
         share, mean = (np.asarray(x) for x in expected(h, f, g.who))
         told[g.name] = (share[:, counted], mean[:, weighed])
     hazards = Hazards(h.spontaneous, h.initiated, f.ratio, f.sd)
-    return FittedHazards(hazards, h, float(found.fun), told)
+    return FittedHazards(hazards, h, float(found.fun), told, groups)

@@ -10,7 +10,7 @@ what the evidence leaves open: the prior's own draws.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,15 @@ class Fitted(NamedTuple):
     numbers: dict[str, float]
     residual: dict[str, tuple[float, ...]]
     history: list[float]
+
+    def as_json(self) -> dict[str, Any]:
+        return self._asdict() | {"steps": self.steps.tolist(), "covariance": self.covariance.tolist()}
+
+    @staticmethod
+    def from_json(found: Mapping[str, Any]) -> Fitted:
+        residual = {row: tuple(v) for row, v in found["residual"].items()}
+        arrays = {k: np.array(found[k]) for k in ("steps", "covariance")}
+        return Fitted(**{**found, **arrays, "residual": residual})
 
 
 def errors(rule: Rule) -> np.ndarray:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ import numpy as np
 
 from cohorts.evidence.designs import course, days, growth, hapo, tests, trials
 from cohorts.evidence.rules import Rule, load_rules
-from cohorts.evidence.run import Design, Statistics
+from cohorts.evidence.run import Design, Statistics, source_hash
 from cohorts.ladder.fit import Fitted, learn
 from cohorts.population.numbers import POSITIVE_CONSTANTS, Scale, scales
 from cohorts.population.population import Population
@@ -67,6 +69,8 @@ MOTHER = Rung(
         ),
         *_of("effect", "S_I.bmi", "R0.bmi"),
         "measure.load_emptying",
+        "measure.routine_plasma",
+        "site.east_asia_B",
     ),
     (
         Design("course", course.simulate, course.statistics, 8192),
@@ -136,12 +140,20 @@ def climb(
     standard: str = "hadlock1991",
     ladder: Sequence[Rung] = LADDER,
     rounds: int = 8,
+    folder: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Climbed:
-    """Learn rung by rung."""
+    """Learn rung by rung. folder : keeps each rung's fit, so that a climb that was stopped goes on."""
     numbers: dict[str, float] = {}
     fits = {}
-    for rung in ladder:
+    for i, rung in enumerate(ladder):
+        key = f"{source_hash()} {prior.sha256} {standard} {rounds} {sorted(numbers.items())}"
+        kept = folder / f"rung-{i + 1}.json" if folder else None
+        if kept and (stored := _stored(kept, key)):
+            fits[rung.name] = stored
+            numbers |= stored.numbers
+            say(f"{rung.name}: as stored")
+            continue
         start = [_from(numbers, s) for s in scales(prior, rung.names)]
 
         model = functools.partial(shown, prior, standard, rung, dict(numbers))
@@ -149,7 +161,18 @@ def climb(
         say(f"{rung.name}: {len(start)} numbers, {len(rules)} rows")
         fits[rung.name] = learn(model, start, rules, rounds=rounds, say=say)
         numbers |= fits[rung.name].numbers
+        if kept:
+            part = kept.with_suffix(".part")
+            part.write_text(json.dumps({"key": key, **fits[rung.name].as_json()}))
+            part.replace(kept)
     return Climbed(learnt(prior, numbers, fits), numbers, fits)
+
+
+def _stored(path: Path, key: str) -> Fitted | None:
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text())
+    return Fitted.from_json(found) if found.pop("key") == key else None
 
 
 def shown(

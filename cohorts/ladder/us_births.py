@@ -19,7 +19,13 @@ def load(shared: Path) -> pd.DataFrame:
     initiated : induced, or caesarean without a trial of labour.
     """
     d = pd.read_csv(shared / FILE)
-    d = d[(d["plurality"] == 1) & (d["diabetes_pre"] == "N") & d["weight"].notna() & d["duration"].notna() & d["total_kids"].notna()]
+    d = d[
+        (d["plurality"] == 1)
+        & (d["diabetes_pre"] == "N")
+        & d["weight"].notna()
+        & d["duration"].notna()
+        & d["total_kids"].notna()
+    ]
     planned = (d["method"] == "cesarean") & (d["trial_at_labor"] == "N")
     found = pd.DataFrame(
         {

@@ -344,4 +344,15 @@ def pregnancy(prior: Prior, numbers: Numbers, who: Lanes, arm: Arm, drugs: bool)
     _, (mean, inside, low, read, insulin, ends, ok) = jax.lax.scan(advance, (begin, none), cells)
     states = [jnp.concatenate(pair) for pair in zip(early.edges, ends, strict=True)]
     L, F, J = states
-    return Weeks(mean, inside, low, jnp.moveaxis(read, 1, 0), insulin, L, F, J, latents.dating_shift_weeks, ok.all(axis=0))
+    return Weeks(
+        mean,
+        inside,
+        low,
+        jnp.moveaxis(read, 1, 0),
+        insulin,
+        L,
+        F,
+        J,
+        latents.dating_shift_weeks,
+        ok.all(axis=0),
+    )

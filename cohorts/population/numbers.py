@@ -54,6 +54,12 @@ BESIDE: Mapping[str, tuple[float, float, bool]] = {
         0.3,
         False,
     ),  # exponent by which larger glucose drinks empty more slowly (assumed)
+    "measure.routine_plasma": (
+        0.95,
+        0.03,
+        True,
+    ),  # glucose left after an hour or so before separation (assumed)
+    "site.east_asia_B": (0.80, 0.25, True),  # dynamic secretion in two cohorts of China and Korea (assumed)
     "measure.cord_ln_sd": (0.6, 0.40, True),  # of cord insulin or C-peptide at equal exposure (assumed)
 }
 

@@ -17,7 +17,21 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-KNOTS_WEEK = (24.0, 28.0, 31.0, 34.0, 36.0, 37.0, 38.0, 38.9, 39.1, 40.0, 41.0, 42.0, 44.0)  # 39+0: a limit of care
+KNOTS_WEEK = (
+    24.0,
+    28.0,
+    31.0,
+    34.0,
+    36.0,
+    37.0,
+    38.0,
+    38.9,
+    39.1,
+    40.0,
+    41.0,
+    42.0,
+    44.0,
+)  # 39+0: a limit of care
 TERM_WEEK, TERM_WIDTH = 37.0, 0.5  # effects before and at term, and how fast one passes into the other
 FROM_DAY, TO_DAY = 168, 308  # 24+0 and 44+0
 
@@ -84,7 +98,12 @@ def size_for_age(hazards: Hazards, ln_ratio: Array, week: Array) -> Array:
 
 @functools.partial(jax.jit, static_argnames=("first_day", "initiated"))
 def ln_waiting(
-    hazards: Hazards, ln_ratio: ArrayLike, first_day: int, shift_weeks: ArrayLike, who: Who, initiated: bool = True
+    hazards: Hazards,
+    ln_ratio: ArrayLike,
+    first_day: int,
+    shift_weeks: ArrayLike,
+    who: Who,
+    initiated: bool = True,
 ) -> Array:
     """ln of the chance that birth has not happened by the end of each day, (day, *batch), given that it has not by the
     start of `first_day`.

@@ -112,7 +112,9 @@ def run(
     out = run_ensemble(posterior.prior, data, placed(z.astype(np.float32)), past, fresh, future, targets)
     uniform = jax.random.uniform(k_delivery, (draws,), minval=1e-5, maxval=1.0 - 1e-5)
     onset = _onset(out, np.asarray(uniform), plans, posterior, record, chosen)
-    day = np.stack([birth_days(o, p.delivery, posterior.as_of_day) for o, p in zip(onset, plans, strict=True)])
+    day = np.stack(
+        [birth_days(o, p.delivery, posterior.as_of_day) for o, p in zip(onset, plans, strict=True)]
+    )
     residual = np.asarray(jax.random.normal(k_birth, (draws,)))
     if discrepancy:
         missed = level_error(jax.random.fold_in(k_birth, 1), posterior.data, draws)

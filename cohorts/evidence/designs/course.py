@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cohorts.population.engine import Lanes, fasting, first_phase, tolerance_test
+from cohorts.population.numbers import beside
 from cohorts.population.population import Arrays, Population, gather
 from cohorts.population.women import Women
 
@@ -36,6 +37,7 @@ def simulate(population: Population, n: int, seed: int = 1) -> Arrays:
             "G": found.G,
             "I": found.I,
             "test": G,
+            "routine": np.full(len(women), float(beside(population.numbers, "measure.routine_plasma"))),
             **{name: getattr(p, name)[0] for name in ("VG", "n", "p2", "E_G0", "T_s")},
         }
 
@@ -60,6 +62,8 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     heavy = gdm & (c["bmi"] > 28.0) & (c["bmi"] < 36.0)
     usual = ~gdm & (c["bmi"] > 24.0) & (c["bmi"] < 32.0)
     G, I = c["G"], c["I"]
+    routine = float(c["routine"][0])
+    before = routine * float(np.median(G[at[0.0]]))
     effectiveness = (c["R0"] - c["U_fp"])[at[0.0]] / c["VG"] / G[at[0.0]]  # with what fasting insulin does
     groups = (lean, (c["bmi"] >= 25.0) & (c["bmi"] <= 30.0), c["bmi"] > 30.0)
     total = c["R0"] * c["kg"]  # mg/min, as the clamp studies count it
@@ -94,10 +98,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
                 (c["R0"] * I)[at[30.0]].mean() / (c["R0"] * I)[at[14.0]].mean(),
             ),
         ),
-        "A-FPG-01": (
-            float(np.median(G[at[0.0]])),
-            *(float(np.median(G[at[w]]) - np.median(G[at[0.0]])) for w in (11.0, 34.0)),
-        ),
+        "A-FPG-01": (before, *(routine * float(np.median(G[at[w]])) - before for w in (11.0, 34.0))),
         "A-FPG-03": (float((G[at[10.0]] - G[at[6.0]])[c["bmi"] < 30.0].mean()),),
         "A-FPG-04": (float((G[at[11.0]] - G[at[0.0]]).mean() / MMOL),),
         "A-FPG-05": (float((G[at[28.0]] - G[at[0.0]]).mean() / MMOL),),

@@ -12,6 +12,7 @@ from cohorts.evidence.designs.course import MMOL, UUML_TO_PMOL, meets_iadpsg
 from cohorts.evidence.statistics import above_own_centile, odds_ratio, slope
 from cohorts.population.birth import births
 from cohorts.population.engine import Arm, Lanes, Numbers, latents_of, pregnancy, tolerance_test
+from cohorts.population.numbers import beside
 from cohorts.population.population import Arrays, Population, gather
 from cohorts.population.women import EVERYONE, Who, Women
 from twin.inference.priors import Prior
@@ -34,12 +35,22 @@ def absorbed(prior: Prior, numbers: Numbers, who: Lanes, load_g: float, minutes:
 
 
 def simulate(
-    population: Population, n: int, seed: int = 4, who: Who = EVERYONE, *, followed: bool = True
+    population: Population,
+    n: int,
+    seed: int = 4,
+    who: Who = EVERYONE,
+    *,
+    followed: bool = True,
+    secretion: float = 1.0,
 ) -> Arrays:
-    """followed : to birth; without, the tests alone."""
+    """followed : to birth; without, the tests alone. secretion : factor of B at the studies' sites."""
     prior, numbers = population.prior, population.numbers
 
     def look(women: Women, lanes: Lanes) -> Arrays:
+        at = prior.index["B"]
+        shift = np.log(secretion) / float(numbers.get("sd.B", prior.latents[at].sd))
+        lanes = lanes._replace(z=lanes.z.at[at].add(shift))
+
         def test(
             load: float, minutes: tuple[float, ...], day: int, noise: int
         ) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +76,11 @@ def simulate(
             minutes,
         )
         taken = absorbed(prior, numbers, lanes, 75.0, jnp.asarray([30.0, 120.0]))
-        born = births(women, pregnancy(prior, numbers, lanes, Arm(), False), population.standard) if followed else {}
+        born = (
+            births(women, pregnancy(prior, numbers, lanes, Arm(), False), population.standard)
+            if followed
+            else {}
+        )
         return {
             "G75": G75, "I75": I75, "again": again, "G50": G50, "I50": I50, "G100": G100, "I100": I100, "late": late,
             "taken": taken, **born,
@@ -146,7 +161,8 @@ def simulate_tests(population: Population, n: int) -> Arrays:
 
 
 def simulate_east_asian(population: Population, n: int) -> Arrays:
-    return simulate(population, n, 6, EAST_ASIAN, followed=False)
+    secretion = float(beside(population.numbers, "site.east_asia_B"))
+    return simulate(population, n, 6, EAST_ASIAN, followed=False, secretion=secretion)
 
 
 def statistics_east_asian(c: Arrays) -> dict[str, tuple[float, ...]]:

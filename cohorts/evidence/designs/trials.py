@@ -85,7 +85,9 @@ def simulate(population: Population, n: int, seed: int = 5) -> Arrays:
         for name, (arm, drugs, last_day) in arms.items():
             if not drugs:
                 weeks = pregnancy(prior, numbers, lanes, arm, drugs)
-                found |= {f"{name}.{k}": v for k, v in _outcome(women, weeks, population.standard, last_day).items()}
+                found |= {
+                    f"{name}.{k}": v for k, v in _outcome(women, weeks, population.standard, last_day).items()
+                }
         # drugs take eight times as long: only women with a diagnosis
         sick = (
             meets_iadpsg(found["test_75"])

@@ -32,9 +32,7 @@ def constant(p: float, **effects: tuple[float, float]) -> Cause:
 
 
 def hazards(spontaneous: Cause, initiated: Cause) -> Hazards:
-    return Hazards(
-        spontaneous, initiated, jnp.zeros(len(KNOTS_WEEK)), jnp.full(len(KNOTS_WEEK), 0.1)
-    )
+    return Hazards(spontaneous, initiated, jnp.zeros(len(KNOTS_WEEK)), jnp.full(len(KNOTS_WEEK), 0.1))
 
 
 def waiting(h: Hazards, who: Who = Who(), initiated: bool = True, ln_ratio: float = 0.0) -> np.ndarray:
@@ -95,5 +93,7 @@ def test_packaged_hazards_are_births_as_registered():
 def test_table_holds_everything():
     h = load_hazards()
     again = from_table(tomllib.loads(to_table(h)))
-    for a, b in zip(h.spontaneous + h.initiated + h[2:], again.spontaneous + again.initiated + again[2:], strict=True):
+    for a, b in zip(
+        h.spontaneous + h.initiated + h[2:], again.spontaneous + again.initiated + again[2:], strict=True
+    ):
         np.testing.assert_allclose(a, b, rtol=1e-4)
