@@ -103,7 +103,8 @@ def fetuses(population: Population, n: int, seed: int = 9) -> Fetuses:
     week = WEEK[:, None] + c["shift"][None]
     covariates = (c["male"], c["parity"] > 0, c["hypertension"])
     arrays = [jnp.asarray(x, dtype=jnp.float32) for x in (ln, z, week, *covariates)]
-    return Fetuses(*arrays, ratio=np.asarray(ratio), sd=np.asarray(sd))  # type: ignore[misc]
+    ln_weight, size, true_week, male, parous, high = arrays
+    return Fetuses(ln_weight, size, true_week, male, parous, high, np.asarray(ratio), np.asarray(sd))
 
 
 def group(name: str, who: Who, births: pd.DataFrame) -> Group:

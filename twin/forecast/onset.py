@@ -50,7 +50,10 @@ class Cause(NamedTuple):
 
 
 class Hazards(NamedTuple):
-    """spontaneous, initiated : the two ways, by true weeks and, as care knows no others, by recorded weeks. ratio, sd : mean and SD of ln weight over the standard's, at KNOTS_WEEK."""
+    """spontaneous, initiated : the two ways, by true weeks and, as care knows no others, by recorded weeks.
+
+    ratio, sd : mean and SD of ln weight over the standard's, at KNOTS_WEEK.
+    """
 
     spontaneous: Cause
     initiated: Cause

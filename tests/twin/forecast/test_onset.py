@@ -35,9 +35,9 @@ def hazards(spontaneous: Cause, initiated: Cause) -> Hazards:
     return Hazards(spontaneous, initiated, jnp.zeros(len(KNOTS_WEEK)), jnp.full(len(KNOTS_WEEK), 0.1))
 
 
-def waiting(h: Hazards, who: Who = Who(), initiated: bool = True, ln_ratio: float = 0.0) -> np.ndarray:
+def waiting(h: Hazards, initiated: bool = True, ln_ratio: float = 0.0) -> np.ndarray:
     ratio = jnp.full((DAYS, 1), ln_ratio)
-    return np.asarray(ln_waiting(h, ratio, FROM_DAY, jnp.zeros(1), who, initiated))
+    return np.asarray(ln_waiting(h, ratio, FROM_DAY, jnp.zeros(1), Who(), initiated))
 
 
 @pytest.mark.parametrize("initiated", [False, True])
