@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench faithful lint docs clean
+.PHONY: help setup demo test bench faithful prior evidence lint docs clean
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,13 @@ bench: $(STAMP)  ## benchmarks as JSON under out/bench
 
 faithful: $(STAMP)  ## is the posterior what it says it is: long, may be stopped and resumed
 	$(BIN)/python -m tests.statistical.faithful.run --out out/checks/faithful $(FAITHFUL)
+
+prior: $(STAMP)  ## learn the population prior from evidence and ../shared; may be stopped and resumed
+	$(BIN)/python -m cohorts.ladder --shared ../shared --out twin/inference/data/population-1
+	$(BIN)/python -m cohorts.ladder.page twin/inference/data/population-1.json
+
+evidence: $(STAMP)  ## virtual women against every published row; may be stopped and resumed
+	$(BIN)/gdm-twin cohort evidence --out out/evidence
 
 docs: $(STAMP)  ## build the documentation site into site/
 	$(BIN)/mkdocs build --strict -f .ci/mkdocs.yml
