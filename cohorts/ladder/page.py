@@ -137,7 +137,7 @@ def write(told: Mapping[str, Any], page: Path) -> None:
         met = [all(abs(QUARTER * v) <= 1.0 for v in values) for values in rung["residual"].values()]
         parts.append(
             f"### {name[0].upper()}{name[1:]}\n\n{sum(met)} of {len(met)} rows inside their band, with the women "
-            f"of the fit.\n\n![Rows of {name} against their bands](../images/ladder_{i + 1}.svg)\n\n{number_table(rung)}"
+            f"of the fit.\n\n![Rows of {name}](../images/ladder_{i + 1}.svg)\n\n{number_table(rung)}"
         )
     if "births" in told:
         births_picture(told["births"]).savefig(images / "ladder_births.svg", metadata={"Date": None})

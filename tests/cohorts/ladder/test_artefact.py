@@ -1,0 +1,38 @@
+"""The learnt prior on disk is the prior."""
+
+import dataclasses
+import json
+
+import numpy as np
+
+from cohorts.ladder.artefact import DRAWS, to_toml, write
+from cohorts.ladder.fit import Fitted
+from twin.inference.priors import load_prior
+
+
+def test_toml_reads_back_the_same(tmp_path):
+    prior = load_prior()
+    path = tmp_path / "mine.toml"
+    path.write_text(to_toml(dataclasses.replace(prior, id="mine"), "says"), encoding="utf-8")
+    again = load_prior(str(path))
+    assert again.id == "mine" and [x.name for x in again.latents] == [x.name for x in prior.latents]
+    for a, b in zip(again.latents, prior.latents, strict=True):
+        np.testing.assert_allclose((a.center, a.sd, a.center_sd), (b.center, b.sd, b.center_sd), rtol=1e-5)
+        assert a.evidence == b.evidence
+    assert [(e.target, e.covariate) for e in again.effects] == [
+        (e.target, e.covariate) for e in prior.effects
+    ]
+
+
+def test_own_draws_have_the_fit_s_covariance(tmp_path):
+    """Of 100 draws; each entry within 5 standard errors of a covariance: false-alarm rate 1e-5."""
+    covariance = np.array([[0.5, 0.2], [0.2, 0.3]])
+    fit = Fitted(np.array([1.0, -1.0]), covariance, {"a": 1.0, "b": 2.0}, {"R": (0.1,)}, [1.0])
+    write(
+        load_prior(), {"rung": fit}, {"a": 1.0, "care.diet": 0.8}, tmp_path / "p", seed=3, made_of={"x": "y"}
+    )
+    told = json.loads((tmp_path / "p.json").read_text())
+    draws = np.array(told["rungs"]["rung"]["draws"])
+    assert draws.shape == (DRAWS, 2) and told["beside"] == {"care.diet": 0.8}
+    scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / np.sqrt(DRAWS)
+    assert (np.abs(np.cov(draws.T) - covariance) < 5.0 * scale).all()
