@@ -64,8 +64,8 @@ def power_mean(G: Array) -> Array:
     """M_m over the first axis, mg/dL: mean glucose with peaks weighted by the exponent m (last edge left out,
     it is the next day's first)."""
     g2 = G[:-1] ** 2
-    assert EXPOSURE_POWER == 4
-    return jnp.mean(g2 * g2, axis=0) ** (1.0 / EXPOSURE_POWER)
+    powered = g2 * g2 if EXPOSURE_POWER == 4 else G[:-1] ** EXPOSURE_POWER
+    return jnp.mean(powered, axis=0) ** (1.0 / EXPOSURE_POWER)
 
 
 def glucose_weeks() -> np.ndarray:
