@@ -8,7 +8,7 @@ from cohorts.population.numbers import beside
 from cohorts.population.population import Arrays, Population
 from cohorts.population.women import draw
 from twin.encode import DATING_SD_DAYS, expected_gain_kg
-from twin.growth_standards import efw_g, reference_weight_g
+from twin.growth_standards import bpd_outer_inner_mm, efw_g, reference_weight_g
 from twin.physiology.parameters import INSULIN_TAU_MIN, METFORMIN_F, MaternalParams
 
 HALF_LIFE_NOT_PREGNANT_MIN = 300.0  # metformin, of which the prior's elimination is a multiple [A-PK-11]
@@ -60,6 +60,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "A-CGM-08": (float(c["tau_IG"][0]),),
         "A-BW-01": (*gain, float(np.median(c["gain"][lean])), spread),
         "C-EFW-08": (elasticity("ac_mm"), elasticity("hc_mm"), elasticity("fl_mm")),
+        "C-ERR-06": (93.015 - float(bpd_outer_inner_mm(93.015)),),  # an outer-inner diameter of 90 mm, measured outside
         "C-STD-10": tuple(float(reference_weight_g(280.0, standard=s)) for s in STANDARDS),
         "C-ERR-07": (DATING_SD_DAYS,),
         "D-EME-04": (float(c["metformin_kg"][0]),),

@@ -15,7 +15,7 @@ from cohorts.population.engine import Arm, Lanes, Numbers, fasting, latents_of, 
 from cohorts.population.population import Arrays, Population, gather
 from cohorts.population.women import Who, Women
 from twin.encode import SCAN_SD
-from twin.growth_standards import efw_g
+from twin.growth_standards import efw_g, formula_needs
 from twin.inference.priors import Prior
 from twin.observation.blocks import SCAN_CORE, SCAN_DF
 from twin.physiology.fetus import MEASURES, latent_ln_biometry
@@ -30,9 +30,12 @@ FAT_ENERGY, LEAN_ENERGY = 9.3, 1.0  # kcal/g [C-EN-03, RECALLED]
 def biometry(
     prior: Prior, numbers: Numbers, who: Lanes, L: jax.Array, F: jax.Array, weeks: tuple[float, ...]
 ) -> tuple[jax.Array, jax.Array, FetalParams]:
-    """ln of the four measures with the fetus's own shape, (measure, week, woman); ln weight; the fetus."""
+    """ln of the four measures with the fetus's own shape, (measure, week, woman); ln weight; the fetus.
+
+    weeks : recorded; a fetus is measured at its true age.
+    """
     latents = latents_of(prior, numbers, who)
-    week = jnp.asarray(weeks, dtype=who.z.dtype)[:, None]
+    week = jnp.asarray(weeks, dtype=who.z.dtype)[:, None] + latents.dating_shift_weeks[None]
     measures = latent_ln_biometry(L, F, week, latents.fetus.q_scale[None], who.data.table)
     return measures + latents.shape[: len(MEASURES), None], jnp.log(L + F), latents.fetus
 
@@ -91,14 +94,7 @@ def simulate(population: Population, n: int, seed: int = 3, who: Who = HEALTHY) 
 def _efw(ln: np.ndarray, formula: str = "hadlock3") -> np.ndarray:
     """ln EFW of ln measures (measure, ...)."""
     named = {q: jnp.asarray(np.exp(ln[i])) for i, q in enumerate(MEASURES)}
-    needs = {
-        "hadlock1": ("ac_mm", "fl_mm"),
-        "hadlock2": ("bpd_mm", "ac_mm", "fl_mm"),
-        "hadlock3": ("hc_mm", "ac_mm", "fl_mm"),
-        "hadlock4": ("bpd_mm", "hc_mm", "ac_mm", "fl_mm"),
-        "shepard": ("bpd_mm", "ac_mm"),
-    }[formula]
-    return np.log(np.asarray(efw_g(formula, **{q: named[q] for q in needs})))
+    return np.log(np.asarray(efw_g(formula, **{q: named[q] for q in formula_needs(formula)})))
 
 
 def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
@@ -127,7 +123,10 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     def r(a: np.ndarray, b: np.ndarray) -> float:
         return float(np.corrcoef(a, b)[0, 1])
 
-    spread = tuple(float(np.diff(np.quantile(efw[i], [0.1, 0.9]))[0]) for i in late)
+    def spread(formula: str) -> tuple[float, ...]:
+        ln = _efw(scan, formula)
+        return tuple(float(np.diff(np.quantile(ln[i], [0.1, 0.9]))[0]) for i in late)
+
     z_birth = standardised(c["birth_weight_g"], day, boy)
     change = (efw_true := np.asarray(ln_w))[at[32.0]] - efw_true[at[28.0]]
     change = 100.0 * (change - change.mean())
@@ -199,8 +198,8 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "C-STD-04": cv("bpd_mm"),
         "C-STD-05": cv("ac_mm"),
         "C-STD-06": cv("fl_mm"),
-        "C-STD-08": spread,
-        "C-STD-09": spread,
+        "C-STD-08": spread("intergrowth21"),
+        "C-STD-09": spread("hadlock3"),
         "C-STD-12": tuple(p(c["birth_weight_g"][term], 0.25, 0.5, 0.75)),
         "C-STD-13": tuple(v / 1000.0 for b in (True, False) for v in p(born(40.14, b), 0.1, 0.5, 0.9)),
         "C-STD-14": tuple(
