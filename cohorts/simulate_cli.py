@@ -62,7 +62,7 @@ something the generator has no use for; 3 stopped with part of the files written
 def simulate(
     n: Annotated[int, typer.Option("--n", min=1, help="Number of women.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the records and the truth.")],
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of every random number.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of every random number.")] = 0,
     design: Annotated[
         str, typer.Option("--design", help="What is measured and given; an unknown name lists them.")
     ] = "standard",
@@ -114,6 +114,9 @@ def simulate(
             err=True,
         )
         raise typer.Exit(IN_PART) from None
+    except FloatingPointError as why:
+        typer.echo(f"error (not-finite): {why}. The files that are whole stay.", err=True)
+        raise typer.Exit(UNUSABLE) from why
     told = _summary(asked, out) | {"files_of_earlier_runs": asked.files - made}
     told["seconds"] = round(time.monotonic() - started, 1)
     if as_json:

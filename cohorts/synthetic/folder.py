@@ -134,13 +134,15 @@ def begin(asked: Asked, out: Path, told: Callable[[int], None] = lambda _: None)
     """
     check(asked)
     stored, wanted = out / ASKED, asked.as_dict()
+    kept = out / PARTS / CHOSEN
     if stored.exists():
         _refuse_other(out, json.loads(stored.read_text())["arguments"], wanted)
-        if not asked.strata or (out / TRUTH).exists():
+        if (out / TRUTH).exists() or ((out / PARTS).is_dir() and not asked.strata):
             return _everyone(asked)
-        found = np.load(out / PARTS / CHOSEN)
-        return Chosen(found["index"], found["weight"], {k: found[k] for k in asked.strata})
-    if (out / TRUTH).exists() or any((out / RECORDS).glob("women-*")):
+        if kept.exists():
+            found = np.load(kept)
+            return Chosen(found["index"], found["weight"], {k: found[k] for k in asked.strata})
+    elif (out / TRUTH).exists() or any((out / RECORDS).glob("women-*")):
         raise UnusableInput(
             "not-empty",
             f"{out.name} holds a cohort without {ASKED}, so nobody knows how it was made. Nothing was written. Give "
@@ -150,10 +152,10 @@ def begin(asked: Asked, out: Path, told: Callable[[int], None] = lambda _: None)
     for folder in (RECORDS, PARTS, *([OUTCOMES] if asked.outcomes else [])):
         (out / folder).mkdir(parents=True, exist_ok=True)
     if asked.strata:
-        unfinished = out / PARTS / f"{CHOSEN}{UNFINISHED}"
+        unfinished = kept.with_name(kept.name + UNFINISHED)
         with unfinished.open("wb") as f:
             np.savez(f, index=chosen.index, weight=chosen.weight, **chosen.marks)  # type: ignore[arg-type]
-        unfinished.replace(out / PARTS / CHOSEN)
+        unfinished.replace(kept)
     about = {
         "schema": "gdm-twin/cohort/1",
         "simulated": True,

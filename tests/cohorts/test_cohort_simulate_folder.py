@@ -35,9 +35,12 @@ def ready(monkeypatch, standard_women):
 
     def made(asked, root, index):
         return [
-            (replace(r, pseudonym=f"sim-{i:06d}"), replace(t, parameters=t.parameters | {"late": 1.0} if i >= 2 else {}))
+            (replace(r, pseudonym=f"sim-{i:06d}"), replace(t, pseudonym=f"sim-{i:06d}", parameters=own(i, t)))
             for i, (r, t) in ((i, standard_women[i % len(standard_women)]) for i in index)
-        ]  # fmt: skip
+        ]
+
+    def own(i, truth):
+        return truth.parameters | ({"late": 1.0} if i >= 2 else {})
 
     monkeypatch.setattr(folder, "WOMEN_PER_FILE", 2)
     monkeypatch.setattr(folder, "simulated", made)
@@ -80,7 +83,7 @@ def test_truth_is_joined_by_name_with_a_row_group_a_file(ready, tmp_path):
     truth = pd.read_parquet(tmp_path / "truth.parquet")
     assert list(truth["pseudonym"]) == [f"sim-{i:06d}" for i in range(5)]
     assert list(truth["late"].isna()) == [True, True, False, False, False]
-    assert (truth["weight"] == 1.0).all() and truth["gdm"].map(type).eq(bool).all()
+    assert (truth["weight"] == 1.0).all() and truth["gdm"].dtype == bool
     read = read_source(tmp_path / "fhir")
     assert [r.facts.bmi_pre for r in read.records] == pytest.approx(list(truth["bmi_pre"]))
 
