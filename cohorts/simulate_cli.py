@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -183,7 +183,9 @@ def _files(asked: Asked, out: Path, chosen: Chosen, todo: list[int], workers: in
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from multiprocessing import get_context
 
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_engine()) as pool:
+    from scenarios.cli import start_engine
+
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=start_engine) as pool:
         parts = [pool.submit(make_file, asked, out, number, chosen.of_file(number)) for number in todo]
         try:
             for part in as_completed(parts):
@@ -191,12 +193,6 @@ def _files(asked: Asked, out: Path, chosen: Chosen, todo: list[int], workers: in
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _engine() -> Callable[[], None]:
-    from scenarios.cli import start_engine
-
-    return start_engine
 
 
 def _summary(asked: Asked, out: Path) -> dict[str, Any]:
@@ -231,7 +227,7 @@ def _summary(asked: Asked, out: Path) -> dict[str, Any]:
         "growth_standard": asked.growth_standard,
         "strata": strata,
         "effective_women": round(effective_women(weight), 1),
-        "gdm": int((table["gdm"] == True).sum()),  # noqa: E712
+        "gdm": int(table["gdm"].eq(True).sum()),
         "files": [f"{folder.RECORDS}/women-{number:05d}.ndjson.gz" for number in range(asked.files)],
         "outcomes": folder.OUTCOMES if asked.outcomes else None,
         "truth": folder.TRUTH,

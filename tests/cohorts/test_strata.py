@@ -23,7 +23,7 @@ from cohorts.synthetic.strata import (
     relative,
     weights,
 )
-from cohorts.synthetic.women import LN_BMI, draw_woman
+from cohorts.synthetic.women import LN_BMI
 from twin.errors import UnusableInput
 
 
@@ -216,4 +216,3 @@ def test_every_stratum_says_who_belongs_to_it():
         "macrosomia", "overt-diabetes", "class-3-obesity", "growth-restriction", "poor-window",
     }  # fmt: skip
     assert all(s.says for s in strata.STRATA.values())
-    assert draw_woman(np.random.default_rng(1), DESIGNS["hospital"]).bmi < 50.0
