@@ -5,7 +5,7 @@ A design says when readings are taken, never what they show.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from twin.errors import UnusableInput
 
@@ -19,6 +19,20 @@ SMBG_SLOTS: tuple[tuple[float, str], ...] = (
 
 
 @dataclass(frozen=True)
+class PrickLapses:
+    """Finger pricks that are not taken, in runs (assumed, in want of a source).
+
+    between_women_ln_odds : SD of a woman's own adherence around the plan's. fatigue_per_week : by which it falls, as a
+    rate. pause_share, pause_days : share of days in pauses without any prick, and their mean length.
+    """
+
+    between_women_ln_odds: float = 0.8
+    fatigue_per_week: float = 0.03
+    pause_share: float = 0.10
+    pause_days: float = 4.0
+
+
+@dataclass(frozen=True)
 class SmbgPlan:
     """Finger pricks from one week until the record ends; each planned one is taken with chance `adherence`."""
 
@@ -26,6 +40,16 @@ class SmbgPlan:
     adherence: float
     slots: tuple[tuple[float, str], ...] = SMBG_SLOTS
     every_days: int = 1
+    lapses: PrickLapses | None = None
+
+
+@dataclass(frozen=True)
+class WearLapses:
+    """A sensor that comes off for good, or stays off for hours, beside its lost signal (assumed)."""
+
+    ends_per_day: float = 0.02
+    off_per_day: float = 0.10
+    off_mean_min: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +63,28 @@ class CgmPlan:
     start_week: float
     days: int
     whole_mg_dl: bool = True
+    lapses: WearLapses | None = None
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """Chances that a diary lacks a whole day, a main meal, a snack; she has eaten all the same (assumed)."""
+
+    day: float = 0.08
+    meal: float = 0.05
+    snack: float = 0.25
+
+
+@dataclass(frozen=True)
+class ScanFaults:
+    """What goes wrong with scans (assumed: the evidence table has no rate of any of it).
+
+    taken : chance that a planned scan takes place. gross_errors : share of measures with a wrong plane or caliper.
+    Some women, more often heavy ones, have a poor acoustic window (`lapses.poor_window_chance`).
+    """
+
+    taken: float = 0.8
+    gross_errors: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -75,6 +121,8 @@ class Design:
     bmi : bounds of the pre-pregnancy body mass index, kg/m2.
     counting_ln_sd : error of recorded carbohydrate of the own generator's meals, on top of the model's own spread of a
     meal's effect; with 0 her record is exactly what the model takes it to be.
+    arms : (share, design) of women followed in different ways in one place; each woman has one of them, and what else
+    this design says of measuring does not count.
     """
 
     name: str
@@ -90,11 +138,39 @@ class Design:
     if_gdm: bool = False
     bmi: tuple[float, float] = (17.0, 50.0)
     counting_ln_sd: float = 0.15  # assumed, in want of a source
+    forgotten: Forgotten | None = None
+    scan_faults: ScanFaults | None = None
+    arms: tuple[tuple[float, Design], ...] = ()
 
     @property
     def as_of_day(self) -> int:
         return round(7.0 * self.as_of_week)
 
+    @property
+    def leaves(self) -> tuple[Design, ...]:
+        """The designs women have."""
+        return tuple(design for _, design in self.arms) or (self,)
+
+
+#: women of one hospital (shares assumed): a tolerance test for all; a woman who meets IADPSG pricks her finger, some
+#: wear a sensor too, keeps a diary and gets insulin by protocol, unless nobody follows her up
+_TESTED = Design("hospital-test", 36.0, scan_faults=ScanFaults())
+_PRICKS = Design(
+    "hospital-pricks",
+    36.0,
+    smbg=SmbgPlan(28.0, 0.8, lapses=PrickLapses()),
+    meals_recorded=True,
+    insulin=InsulinPlan(30.0),
+    if_gdm=True,
+    forgotten=Forgotten(),
+    scan_faults=ScanFaults(),
+)
+_SENSOR = replace(
+    _PRICKS,
+    name="hospital-sensor",
+    smbg=SmbgPlan(28.0, 0.5, lapses=PrickLapses()),
+    cgm=CgmPlan(31.0, 10, lapses=WearLapses()),
+)
 
 #: every design of `gdm-twin cohort simulate --design NAME`
 DESIGNS: dict[str, Design] = {
@@ -138,6 +214,7 @@ DESIGNS: dict[str, Design] = {
             bmi=(30.0, 42.0),
         ),
         Design("demo-normal", 34.0, scan_weeks=(20.0, 32.0), bmi=(18.5, 25.0)),
+        Design("hospital", 36.0, arms=((0.10, _TESTED), (0.72, _PRICKS), (0.18, _SENSOR))),
     )
 }
 

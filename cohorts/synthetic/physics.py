@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -67,8 +67,6 @@ def _one(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Ar
 
     cgm = predictions.blocks.get("cgm")
     c = predictions.course
-    at = [round(m / reference_step(data, STEP_MIN)) for m in REVIEW_MIN]
-    review = jnp.concatenate([c.G[:, jnp.asarray(at)], c.G.min(axis=1, keepdims=True)], axis=1).T
     edges = recorded_edges(data.n_cells, z.dtype, 0) + latents.dating_shift_weeks
     cell = jnp.floor(delivery_week).astype(int)[None] - FIRST_WEEK
     true_week = delivery_week[None] + latents.dating_shift_weeks
@@ -80,7 +78,7 @@ def _one(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Ar
         cgm_level=None if cgm is None else jnp.exp(cgm.loc),
         cgm_sd=None if cgm is None else jnp.broadcast_to(latents.cgm_cv, cgm.loc.shape),
         mean_glucose=jnp.mean(c.G[:, :-1], axis=1),
-        review=review,
+        review=_review(data, c.G),
         fetal_weight_g=c.growth.edges.L + c.growth.edges.F,
         weight_at_birth_g=(L + F)[0],
         latents=latents,
@@ -103,6 +101,41 @@ def outcomes(prior: Prior, data: WomanData, z: np.ndarray, keys: np.ndarray, wee
     return jax.tree.map(np.asarray, out)
 
 
+def _review(data: WomanData, G: Array) -> Array:
+    """(5, week) of days (week, time): at REVIEW_MIN, and the lowest."""
+    at = [round(m / reference_step(data, STEP_MIN)) for m in REVIEW_MIN]
+    return jnp.concatenate([G[:, jnp.asarray(at)], G.min(axis=1, keepdims=True)], axis=1).T
+
+
+@functools.partial(jax.jit, static_argnames="prior")
+def _reviews(prior: Prior, data: WomanData, z: Array) -> Array:
+    def one(data: WomanData, z: Array) -> Array:
+        return _review(
+            data, predict(prior, data, z).course.G
+        )  # what else is predicted, the compiler leaves out
+
+    axes = dataclasses.replace(jax.tree.map(lambda _: -1, data), table=None)
+    return jax.vmap(one, in_axes=(axes, -1), out_axes=-1)(data, z)
+
+
+def reviews(prior: Prior, data: WomanData, z: np.ndarray) -> np.ndarray:
+    """`Outcome.review` alone, (5, week, woman), of stacked women. z : (latent, woman)."""
+    return np.asarray(_reviews(prior, data, jnp.asarray(z)))
+
+
+W = TypeVar("W", WomanData, np.ndarray)
+
+
+def some_women(stacked: W, at: np.ndarray) -> W:
+    """Women of a stack by place, padded to a program width by repeating the last."""
+    at = np.concatenate([at, np.repeat(at[-1:], width_for(len(at)) - len(at))])
+    if isinstance(stacked, np.ndarray):
+        return stacked[..., at]
+    bare = dataclasses.replace(stacked, table=None)  # type: ignore[arg-type]
+    picked = jax.tree.map(lambda x: np.asarray(x)[..., at], bare)
+    return dataclasses.replace(picked, table=stacked.table)
+
+
 def width_for(n: int) -> int:
     """The program width that holds n women; n may not exceed the largest."""
     return next(w for w in WIDTHS if n <= w)
@@ -118,7 +151,7 @@ def stack(women: Sequence[WomanData], *, with_doses: bool) -> WomanData:
         women = [_room_for_doses(w) for w in women]
     table = women[0].table
     bare = [dataclasses.replace(w, table=None) for w in women]  # type: ignore[arg-type]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(_widened(leaves), axis=-1), *bare)
+    stacked = jax.tree.map(lambda *leaves: np.stack(_widened(leaves), axis=-1), *bare)
     return dataclasses.replace(stacked, table=table)
 
 

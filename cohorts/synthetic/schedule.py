@@ -52,6 +52,8 @@ class Doses:
 
 @dataclass(frozen=True)
 class Meal:
+    """recorded_g is 0 where the meal was not written down."""
+
     day: int  # gestational day
     clock_min: float
     actual_g: float
@@ -172,6 +174,7 @@ def intake_rows(
         "meals": [
             at(lmp, m.day, m.clock_min) | {"carbohydrate_g": m.recorded_g if recorded else m.actual_g}
             for m in plan.meals
+            if m.recorded_g > 0.0 or not recorded
         ],
         "weights": [at(lmp, d, 660.0) | {"weight_kg": kg} for d, kg in plan.woman.weights],
     }

@@ -5,17 +5,20 @@ Woman i of a seed is the same whatever the number of women.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from cohorts.synthetic.arms import by_arm
 from cohorts.synthetic.design import Design
-from cohorts.synthetic.physics import WIDTHS, Outcome, outcomes, stack
+from cohorts.synthetic.lapses import as_scanned, has_poor_window, pricks_taken, sensor_on, with_forgotten
+from cohorts.synthetic.physics import WIDTHS, Outcome, outcomes, reviews, some_women, stack
 from cohorts.synthetic.readings import (
     METER_RANGE,
     Row,
@@ -39,6 +42,8 @@ from twin.record import PatientRecord, Statement, build_record
 
 #: encoding on this day makes every week of a pregnancy
 ENCODE_DAY = 300.0
+#: a record from pseudonym, rows and statements: `build_record`, or `skeleton_record`, which checks nothing
+Assemble = Callable[[str, dict[str, list[Row]], list[Statement]], PatientRecord]
 
 
 @dataclass
@@ -46,7 +51,9 @@ class _Woman:
     """One woman on her way through the simulator."""
 
     pseudonym: str
+    seed: tuple[int, ...]
     plan: Schedule
+    poor_window: bool | None
     glucose: list[Row]  # placeholders, in time order within each kind
     scans: list[Row]
     z_key: Array
@@ -96,9 +103,20 @@ def woman_key(key: Array, index: int) -> Array:
 
 
 def simulate_chunk(
-    chunk: list[tuple[Array, str]], design: Design, prior: Prior, standard: str
+    chunk: list[tuple[Array, str]],
+    design: Design,
+    prior: Prior,
+    standard: str,
+    *,
+    assemble: Assemble = build_record,
 ) -> list[tuple[PatientRecord, Truth]]:
-    """Women given by (key, pseudonym) in one batch, at most the largest of WIDTHS."""
+    """Women given by (key, pseudonym) in one batch, at most the largest of WIDTHS, or one for each arm."""
+    if design.arms:
+
+        def run_arm(some: list[tuple[Array, str]], arm: Design) -> list[tuple[PatientRecord, Truth]]:
+            return simulate_chunk(some, arm, prior, standard, assemble=assemble)
+
+        return by_arm(chunk, design, lambda w: seed_of(w[0]), run_arm)
     women = [_begin(key, name, design) for key, name in chunk]
     room = design.insulin is not None
     data = _encoded(women, [None] * len(women), design, standard, np.zeros(len(women), bool))
@@ -127,10 +145,14 @@ def simulate_chunk(
         data = _encoded(women, doses, design, standard, cared_for)
         stacked = stack(data, with_doses=room)
     if design.insulin is not None:
-        start = design.insulin.start_week
-        padded = _repeat_last(cared_for, stacked.plan.weight_kg.shape[-1])
-        doses = titrate(lambda d: _padded(run(d), len(padded)), stacked, start, padded)[: len(women)]
-        data = _encoded(women, doses, design, standard, cared_for)
+        treated = np.flatnonzero(cared_for)
+        if treated.size:
+            few, own = some_women(stacked, treated), some_women(z, treated)
+            given = titrate(lambda d: reviews(prior, d, own), few, design.insulin.start_week)
+            doses = _put(doses, treated, given[: treated.size])
+        on = np.array([i for i, d in enumerate(doses) if d and d.by_week], int)
+        again = _encoded([women[i] for i in on], [doses[i] for i in on], design, standard, cared_for[on])
+        data = _put(data, on, again)
         stacked = stack(data, with_doses=room)
     drug = cared_for & np.array([bool(d and d.by_week) or design.metformin is not None for d in doses])
     day = np.array([_delivery_day(w.onset, bool(d), design) for w, d in zip(women, drug, strict=True)])
@@ -140,23 +162,35 @@ def simulate_chunk(
         mine = jax.tree.map(lambda x, i=i: x[..., i], out)
         if not bool(mine.ok) or not np.isfinite(mine.weight_at_birth_g):
             raise FloatingPointError(f"the simulation of {w.pseudonym} is not finite; report design and seed")
-        record = _record(w, mine, doses[i], gdm[i], bool(cared_for[i]), design)
+        record = _record(w, mine, doses[i], gdm[i], bool(cared_for[i]), design, assemble)
         truth = _truth(w, mine, names, z[:, i], int(day[i]), gdm[i], bool(drug[i]), design, prior, standard)
         results.append((record, truth))
     return results
 
 
+def seed_of(key: Array) -> tuple[int, ...]:
+    """The seed of what is drawn of a woman by numpy."""
+    return _seed(jax.random.split(key, 3)[0])
+
+
+def _seed(who: Array) -> tuple[int, ...]:
+    return tuple(int(x) for x in np.asarray(jax.random.key_data(who) if _typed(who) else who))
+
+
 def _begin(key: Array, pseudonym: str, design: Design) -> _Woman:
     who, z_key, noise = jax.random.split(key, 3)
-    seed = [int(x) for x in np.asarray(jax.random.key_data(who) if _typed(who) else who)]
+    seed = _seed(who)
     rng, timing, sensor = (np.random.default_rng([*seed, part]) for part in range(3))
     woman = draw_woman(rng, design)
     onset, birth = float(rng.uniform(1e-6, 1.0 - 1e-6)), float(rng.standard_normal())
     plan = draw_schedule(timing, woman, design)
+    plan = replace(plan, meals=with_forgotten(seed, plan.meals, design.forgotten))
     noise_keys = jax.random.split(noise, 3)
     return _Woman(
         pseudonym=pseudonym,
+        seed=seed,
         plan=plan,
+        poor_window=has_poor_window(seed, woman.bmi, design),
         glucose=glucose_rows(plan),
         scans=scan_rows(plan),
         z_key=z_key,
@@ -195,7 +229,13 @@ def _delivery_day(onset: float, on_drug: bool, design: Design) -> int:
 
 
 def _record(
-    w: _Woman, out: Outcome, doses: Doses | None, gdm: bool | None, cared_for: bool, design: Design
+    w: _Woman,
+    out: Outcome,
+    doses: Doses | None,
+    gdm: bool | None,
+    cared_for: bool,
+    design: Design,
+    assemble: Assemble,
 ) -> PatientRecord:
     """The record as it stands at noon of the as-of day."""
     plan = w.plan
@@ -208,18 +248,23 @@ def _record(
         ]
     if out.ln_spots is not None and design.smbg is not None and cared_for:
         rows = by_kind["smbg"]
+        days = np.array([day for day, _, _ in plan.spots], int)
+        taken = pricks_taken(w.seed, days, w.adherence, design.smbg)
         glucose += [
             with_limits(r, float(np.exp(v)), METER_RANGE)
-            for r, v, u in zip(rows, out.ln_spots[: len(rows)], w.adherence, strict=True)
-            if u < design.smbg.adherence
+            for r, v, t in zip(rows, out.ln_spots[: len(rows)], taken, strict=True)
+            if t
         ]
     if plan.cgm is not None and out.cgm_level is not None and out.cgm_sd is not None and cared_for:
         memory = float(out.latents.sensor_memory)
-        glucose += sensor_rows(plan, *sensor_values(w.sensor, *_in_day_order(plan, out), memory))
+        minutes, values = sensor_values(w.sensor, *_in_day_order(plan, out), memory)
+        here = sensor_on(w.seed, minutes, plan.cgm.lapses)
+        glucose += sensor_rows(plan, minutes[here], values[here])
     measured: list[Row] = []
     if out.ln_scans is not None:
         pairs = zip(w.scans, out.ln_scans[: len(w.scans)], strict=True)
         measured = [r | {"value": round(float(np.exp(v)), 1)} for r, v in pairs]
+        measured = as_scanned(w.seed, measured, design.scan_faults, bool(w.poor_window))
     tables = intake_rows(plan, design, doses, recorded=True, treated=cared_for)
     tables |= {"glucose": glucose, "biometry": measured}
     if not cared_for:
@@ -229,7 +274,7 @@ def _record(
         known = plan.woman.lmp_equivalent + timedelta(days=plan.ogtt_day)
         statements.append(Statement("gdm", gdm, known, about=known if gdm else None))
     kept = {name: until(r, plan, design.as_of_day) for name, r in tables.items()}
-    return build_record(w.pseudonym, kept, statements)
+    return assemble(w.pseudonym, kept, statements)
 
 
 def _in_day_order(plan: Schedule, out: Outcome) -> tuple[np.ndarray, np.ndarray]:
@@ -259,6 +304,8 @@ def _truth(
         parameters |= {f.name: float(getattr(part, f.name)) for f in fields(part) if f.name != "BW"}
     for name in ("sensor_gain", "sensor_offset", "cgm_cv", "sensor_memory"):
         parameters[name] = float(getattr(out.latents, name))
+    if w.poor_window is not None:
+        parameters["poor_window"] = float(w.poor_window)
     weight = float(out.weight_at_birth_g)
     return Truth(
         pseudonym=w.pseudonym,
@@ -289,5 +336,7 @@ def _repeat_last(x: np.ndarray, width: int) -> np.ndarray:
     return x if extra <= 0 else np.concatenate([x, np.repeat(x[..., -1:], extra, axis=-1)], axis=-1)
 
 
-def _padded(out: Outcome, width: int) -> Outcome:
-    return out._replace(review=jnp.asarray(_repeat_last(np.asarray(out.review), width)))
+def _put(values: list[Any], at: np.ndarray, new: Sequence[Any]) -> list[Any]:
+    """A copy with new values at some places."""
+    changed = dict(zip(at.tolist(), new, strict=True))
+    return [changed.get(i, v) for i, v in enumerate(values)]

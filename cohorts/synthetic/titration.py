@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cohorts.synthetic.physics import Outcome, with_doses
+from cohorts.synthetic.physics import with_doses
 from cohorts.synthetic.schedule import Doses
 from twin.encode import WomanData
 from twin.physiology.fetus import GLUCOSE_FROM_WEEK
@@ -21,16 +21,12 @@ ROUNDS = 10
 FIRST_WEEK_SHARE = 0.5
 
 
-def titrate(
-    run: Callable[[WomanData], Outcome], data: WomanData, start_week: float, treated: np.ndarray
-) -> list[Doses | None]:
-    """Weekly doses of stacked women; None for the untreated. run : data to outcome. treated : (woman,), bool."""
+def titrate(run: Callable[[WomanData], np.ndarray], data: WomanData, start_week: float) -> list[Doses | None]:
+    """Weekly doses of stacked women, all treated. run : data to glucose as reviewed, (5, week, woman)."""
     weeks = GLUCOSE_FROM_WEEK + np.arange(data.plan.weight_kg.shape[0])
 
-    def review(units: np.ndarray) -> np.ndarray:
-        return np.asarray(run(with_doses(data, units)).review)
-
-    return titrated(review, weeks, start_week, treated)
+    everyone = np.ones(data.plan.weight_kg.shape[1], bool)
+    return titrated(lambda units: run(with_doses(data, units)), weeks, start_week, everyone)
 
 
 def titrated(

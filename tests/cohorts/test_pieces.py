@@ -87,13 +87,13 @@ def test_titration_finds_the_dose_of_a_linear_woman(monkeypatch):
     def run(units):
         order = units[[3, 0, 1, 2]]
         levels = base[:, None, None] - per_unit[:, None, None] * order
-        return SimpleNamespace(review=np.concatenate([levels, np.full((1, *units.shape[1:]), 70.0)]))
+        return np.concatenate([levels, np.full((1, *units.shape[1:]), 70.0)])
 
     monkeypatch.setattr(titration_module, "with_doses", lambda data, units: units)
     monkeypatch.setattr(titration_module, "ROUNDS", 80)
     data = SimpleNamespace(plan=SimpleNamespace(weight_kg=np.zeros((24, 2))))
-    doses = titrate(run, data, 29.0, np.array([True, False]))
-    assert doses[1] is None and doses[0] is not None
+    doses = titrate(run, data, 29.0)
+    assert doses[0] is not None and doses[0] == doses[1]
     wanted = ((150 - AIM_1H) / 1.5, (140 - AIM_1H) / 2.0, 0.0, (104 - AIM_FASTING) / 1.2)
     assert min(doses[0].by_week) == 29
     for week, given in doses[0].by_week.items():

@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from cohorts.synthetic.arms import by_arm
 from cohorts.synthetic.design import Design
+from cohorts.synthetic.lapses import as_scanned, pricks_taken, sensor_on
 from cohorts.synthetic.other import fetus
 from cohorts.synthetic.other.days import (
     FASTING_AT,
@@ -42,7 +44,8 @@ from cohorts.synthetic.schedule import (
     scan_rows,
     sensor_days,
 )
-from cohorts.synthetic.simulate import woman_key
+from cohorts.synthetic.simulate import Assemble, seed_of, woman_key
+from cohorts.synthetic.strata import of_birth, of_test
 from cohorts.synthetic.titration import titrated
 from cohorts.synthetic.truth import Truth
 from twin.errors import UnusableInput
@@ -75,14 +78,27 @@ def simulate_other(
     root = jax.random.key(key) if isinstance(key, int) else key
     for first in range(0, n, CHUNK):
         last = min(first + CHUNK, n)
-        women = [begin(woman_key(root, i), f"sim-{i:06d}", design) for i in range(first, last)]
-        yield from simulate_women(women, design, standard)
+        chunk = [(woman_key(root, i), f"sim-{i:06d}") for i in range(first, last)]
+        yield from simulate_chunk(chunk, design, standard)
         if progress is not None:
             progress(last)
 
 
+def simulate_chunk(
+    chunk: list[tuple[Array, str]], design: Design, standard: str, *, assemble: Assemble = build_record
+) -> list[tuple[PatientRecord, Truth]]:
+    """Women given by (key, pseudonym), in one batch for each arm of the design."""
+
+    def run_arm(some: list[tuple[Array, str]], arm: Design) -> list[tuple[PatientRecord, Truth]]:
+        return simulate_women([begin(k, name, arm) for k, name in some], arm, standard, assemble=assemble)
+
+    return by_arm(chunk, design, lambda w: seed_of(w[0]), run_arm) if design.arms else run_arm(chunk, design)
+
+
 def refuse_unknown_physics(design: Design) -> None:
     """Raises : UnusableInput "not-in-generator"."""
+    for _, arm in design.arms:
+        refuse_unknown_physics(arm)
     for name, plan in (("metformin", design.metformin), ("walks", design.walks)):
         if plan is not None:
             raise UnusableInput(
@@ -93,9 +109,9 @@ def refuse_unknown_physics(design: Design) -> None:
 
 
 def simulate_women(
-    women: Sequence[Hidden], design: Design, standard: str
+    women: Sequence[Hidden], design: Design, standard: str, *, assemble: Assemble = build_record
 ) -> list[tuple[PatientRecord, Truth]]:
-    """Women in one batch."""
+    """Women of a design without arms in one batch."""
     n = len(women)
     m = mothers(traits_of([w.traits for w in women], TRAITS), np.array([w.woman.bmi for w in women]))
     fetuses, size_ln = _fetuses(women)
@@ -118,8 +134,11 @@ def simulate_women(
     readings, last_week = _readings(women, m, size_ln, doses, cared_for, design)
     results = []
     for i, w in enumerate(women):
-        measured = _scans(w, i, fetuses, course)
-        record = _record(w, readings[i], tests[i], measured, doses[i], gdm[i], cared_for[i], design)
+        measured = as_scanned(w.seed, _scans(w, i, fetuses, course), design.scan_faults, bool(w.poor_window))
+        record = _record(w, readings[i], tests[i], measured, doses[i], gdm[i], cared_for[i], design, assemble)
+        parameters = _parameters(m, fetuses, i) | {"mean_glucose_last_week_mg_dl": float(last_week[i])}
+        if w.poor_window is not None:
+            parameters["poor_window"] = float(w.poor_window)
         latent = float(np.exp(ln_birth[i]))
         truth = Truth(
             pseudonym=w.pseudonym,
@@ -135,7 +154,7 @@ def simulate_women(
             gdm=gdm[i],
             treated=drug[i],
             z={},
-            parameters=_parameters(m, fetuses, i) | {"mean_glucose_last_week_mg_dl": float(last_week[i])},
+            parameters=parameters,
             fetal_weight_g=weight[:, i],
             mean_glucose_mg_dl=mean[:, i],
         )
@@ -143,6 +162,23 @@ def simulate_women(
             raise FloatingPointError(f"the simulation of {w.pseudonym} is not finite; report design and seed")
         results.append((record, truth))
     return results
+
+
+def screened(women: Sequence[Hidden], design: Design) -> dict[str, np.ndarray]:
+    """Strata told by outcomes, (woman,), of women whose glucose is the population's but for the tolerance test."""
+    m = mothers(traits_of([w.traits for w in women], TRAITS), np.array([w.woman.bmi for w in women]))
+    fetuses, size_ln = _fetuses(women)
+    tests = _tests(women, m, size_ln)
+    mean, fasting = (np.repeat(x[:, None], len(women), axis=1) for x in middle_exposure())
+    onset = jnp.asarray([w.onset for w in women])
+    day = np.asarray(delivery_days(onset, DeliveryPolicy(), float(design.as_of_day + 1)))
+    shift = np.array([w.dating_shift_weeks for w in women])
+    ln_birth, _ = fetus.at_weeks(_course(women, fetuses, mean, fasting), day / 7.0 + shift)
+    weight = np.exp(ln_birth + fetus.BIRTH_LN_SD * np.array([w.birth for w in women]))
+    marks = of_birth(weight, day, np.array([w.woman.fetal_sex == "male" for w in women]))
+    if all(t is not None for t in tests):
+        marks["overt-diabetes"] = of_test(np.stack([t for t in tests if t is not None], axis=1))
+    return marks
 
 
 def _fetuses(women: Sequence[Hidden]) -> tuple[fetus.Fetuses, Floats]:
@@ -225,16 +261,7 @@ def _readings(
 ) -> tuple[list[list[Row]], Floats]:
     """Meter and sensor rows of each woman, and the mean glucose of her last recorded week, mg/dL."""
     last = range(design.as_of_day - LAST_DAYS, design.as_of_day)
-    taken = [
-        [
-            s
-            for s, u in zip(w.plan.spots, w.adherence, strict=True)
-            if design.smbg and u < design.smbg.adherence
-        ]
-        if cared
-        else []
-        for w, cared in zip(women, cared_for, strict=True)
-    ]
+    taken = [_taken(w, design) if cared else [] for w, cared in zip(women, cared_for, strict=True)]
     worn = [
         sensor_days(w.plan.cgm) if w.plan.cgm and c else () for w, c in zip(women, cared_for, strict=True)
     ]
@@ -258,9 +285,21 @@ def _readings(
                 mine.append(with_limits(row, float(value[d, clock]), METER_RANGE))
         if len(worn[i]):
             tissue = np.concatenate([G.tissue[:-1, where[i, d]] for d in worn[i]])
-            mine += sensor_rows(w.plan, *sensor_values(w.sensor_rng, tissue))
+            assert w.plan.cgm is not None
+            minutes, values = sensor_values(w.sensor_rng, tissue)
+            here = sensor_on(w.seed, minutes, w.plan.cgm.lapses)
+            mine += sensor_rows(w.plan, minutes[here], values[here])
         rows.append(mine)
     return rows, means
+
+
+def _taken(w: Hidden, design: Design) -> list[tuple[int, float, str]]:
+    """The planned finger pricks that she takes."""
+    if design.smbg is None:
+        return []
+    days = np.array([day for day, _, _ in w.plan.spots], int)
+    taken = pricks_taken(w.seed, days, w.adherence, design.smbg)
+    return [s for s, t in zip(w.plan.spots, taken, strict=True) if t]
 
 
 def _spot_rows(w: Hidden) -> list[tuple[Row, tuple[int, float, str]]]:
@@ -299,6 +338,7 @@ def _record(
     gdm: bool | None,
     cared_for: bool,
     design: Design,
+    assemble: Assemble,
 ) -> PatientRecord:
     """The record as it stands at noon of the as-of day."""
     plan = w.plan
@@ -316,7 +356,7 @@ def _record(
         known = plan.woman.lmp_equivalent + timedelta(days=plan.ogtt_day)
         statements.append(Statement("gdm", gdm, known, about=known if gdm else None))
     kept = {name: until(r, plan, design.as_of_day) for name, r in tables.items()}
-    return build_record(w.pseudonym, kept, statements)
+    return assemble(w.pseudonym, kept, statements)
 
 
 def _parameters(m: Mothers, p: fetus.Fetuses, i: int) -> dict[str, float]:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array
 
 from cohorts.synthetic.design import Design
+from cohorts.synthetic.lapses import has_poor_window, with_forgotten
 from cohorts.synthetic.other.fetus import MEASURES, SHAPE_DF, n_days
 from cohorts.synthetic.other.mother import TRAITS
 from cohorts.synthetic.schedule import (
@@ -69,6 +70,7 @@ class Hidden:
     pseudonym: str
     seed: tuple[int, ...]
     plan: Schedule
+    poor_window: bool | None
     onset: float  # uniform
     birth: float  # standard normal
     adherence: Floats  # (spot,), uniform
@@ -146,6 +148,7 @@ def begin(key: Array, pseudonym: str, design: Design) -> Hidden:
         pseudonym=pseudonym,
         seed=seed,
         plan=plan,
+        poor_window=has_poor_window(seed, woman.bmi, design),
         onset=onset,
         birth=birth,
         adherence=timing.uniform(size=len(plan.spots)),
@@ -156,7 +159,8 @@ def begin(key: Array, pseudonym: str, design: Design) -> Hidden:
         dating_shift_weeks=shift,
         habit_g=habit,
     )
-    h.plan = replace(plan, meals=_diary(h), spots=_spots(h))
+    meals = with_forgotten(seed, _diary(h), design.forgotten)
+    h.plan = replace(plan, meals=meals, spots=_spots(h))
     return h
 
 
