@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cohorts.calibrate import cli as calibrate
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -71,6 +73,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(_group)
     group.command("simulate", help=_SIMULATE_HELP)(simulate)
     group.command("evidence", help=_EVIDENCE_HELP)(evidence)
+    group.command("calibrate", help=calibrate.HELP)(calibrate.calibrate)
     app.add_typer(group, name="cohort")
 
 
