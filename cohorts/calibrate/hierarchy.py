@@ -232,8 +232,8 @@ def learn(key: Array, what: What, women: Women, *, draws: int = 1000, roughly: b
     extra = np.sqrt(noise) * np.asarray(jax.random.normal(jax.random.fold_in(key, 2), u.shape))
     u = u + mode.at(extra.T).T - mode.z
     by_name = jax.tree.map(np.asarray, _constrained_many(what, jnp.asarray(u)))
-    told["noise"] = float(noise.max())
-    return Learnt(by_name, shares(what, women, by_name), road, told, ok and told["noise"] <= NOISE_LIMIT)
+    told["noise"] = largest = float(noise.max())
+    return Learnt(by_name, shares(what, women, by_name), road, told, ok and largest <= NOISE_LIMIT)
 
 
 @functools.partial(jax.jit, static_argnums=0)
