@@ -125,7 +125,8 @@ def _calibrate(
     wanted = _names(covariates)
     what_of(start, chosen, wanted, "none", ())  # names are judged before records are read
     found = read_cohort(source)
-    women, left_out = candidates(found.records, standard, group)
+    women, dropped = candidates(found.records, standard, group)
+    left_out = [*found.left_out, *dropped]
     id = artefact.id_of(found.sha256, start, (chosen, wanted, group, seed, rounds, standard))
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(f"learning from {len(women)} women", total=None)
