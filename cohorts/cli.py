@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cohorts.calibrate import cli as calibrate
 from cohorts.simulate_cli import SIMULATE_HELP, simulate
 
 DONE, UNUSABLE, USAGE = 0, 1, 2
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(_group)
     group.command("simulate", help=SIMULATE_HELP)(simulate)
     group.command("evidence", help=_EVIDENCE_HELP)(evidence)
+    group.command("calibrate", help=calibrate.HELP)(calibrate.calibrate)
     app.add_typer(group, name="cohort")
 
 

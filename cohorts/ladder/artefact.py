@@ -39,6 +39,13 @@ def to_toml(prior: Prior, says: str) -> str:
     for v in prior.covariates:
         lines += [f"[covariate.{v.name}]", f"mean = {_number(v.mean)}", f"sd = {_number(v.sd)}"]
         lines += [f"evidence = {json.dumps(v.evidence, ensure_ascii=False)}"]
+    for r in prior.correlations:
+        lines += [
+            f"[correlation.{r.first}.{r.second}]",
+            f"value = {_number(r.value)}",
+            f"sd = {_number(r.sd)}",
+        ]
+        lines += [f"evidence = {json.dumps(r.evidence, ensure_ascii=False)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -14,7 +14,7 @@ from twin.errors import UnusableInput
 from twin.record import RecordIssue
 
 BUNDLE_TYPES = ("collection", "searchset", "transaction", "batch", "document")
-_SUFFIXES = (".json", ".ndjson", ".jsonl", ".json.gz", ".ndjson.gz", ".jsonl.gz", ".xml")
+SUFFIXES = (".json", ".ndjson", ".jsonl", ".json.gz", ".ndjson.gz", ".jsonl.gz", ".xml")
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def read_entries(source: str | Path | Mapping[str, Any]) -> Iterator[Entry | Rec
 
 
 def _folder(folder: Path) -> Iterator[Entry | RecordIssue]:
-    files = sorted(f for f in folder.rglob("*") if f.is_file() and f.name.lower().endswith(_SUFFIXES))
+    files = sorted(f for f in folder.rglob("*") if f.is_file() and f.name.lower().endswith(SUFFIXES))
     if not files:
         raise UnusableInput(
             "empty-folder",
-            f"folder {folder.name!r} holds no file ending in {', '.join(_SUFFIXES[:-1])}. Nothing was read.",
+            f"folder {folder.name!r} holds no file ending in {', '.join(SUFFIXES[:-1])}. Nothing was read.",
         )
     for file in files:
         name = file.relative_to(folder).as_posix()

@@ -22,6 +22,7 @@ from twin.inference.calibrate import Posterior
 from twin.inference.laplace import has_readings
 from twin.inference.model import readings
 from twin.observation.blocks import AbstractErrorModel
+from twin.programs import placed
 
 FALSE_ALARM = 0.01  # of a woman whose data the model made, all her tests together
 DETERMINED = 0.2  # posterior variance, in prior variances, of a direction the data determine, and at most
@@ -50,12 +51,13 @@ class Conflict:
 
 
 def identifiability(posterior: Posterior) -> dict[str, Learnt]:
-    """Every named latent of the prior, in its units of standard normals (`Prior.latents`).
+    """Every named latent of the prior, in its own SDs from its center (`Prior.deviates`).
 
     A contraction near 0: her data do not tell it, what is reported of it is the prior.
     """
     names = [latent.name for latent in posterior.prior.latents]
-    mean, variance = _moments(posterior.z[: len(names)], posterior.weights)
+    own = np.asarray(posterior.prior.deviates(placed(posterior.z)))
+    mean, variance = _moments(own, posterior.weights)
     return {n: Learnt(1.0 - float(v), float(m)) for n, m, v in zip(names, mean, variance, strict=True)}
 
 

@@ -1,8 +1,8 @@
 """The population prior: an artefact (TOML) of latent quantities, and how latents become parameters.
 
 Every latent is sampled as a standard normal z (non-centred). Constants hold for all women, effects move a woman by her
-covariates. The artefact also says how far its own centers may be off; that, not the posterior, gives the range of a
-probability (DESIGN 4).
+covariates, and latents of one woman may correlate. The artefact also says how far its own centers may be off; that,
+not the posterior, gives the range of a probability (DESIGN 4).
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ XI_CELLS = 2  # weekly cells that share one deviation
 PROFILE_SD = (0.06, 0.035, 0.025, 0.02)
 #: latents of the fetus and the scans: the mother's days do not depend on them but through the fetal mass
 OF_THE_FETUS = ("theta", "gain", "fat_share", "fatness", "head", "efw_bias", "dating")
+FETAL = (*OF_THE_FETUS, "shape_", "xi_")  # the same by how names begin, with growth deviations
+#: latents, by how their names begin, that move only what a meter or sensor shows of her days
+SHOWN = ("profile_", "sensor_", "cgm_cv")
 #: share of s_L in the weight response: weights of lean and fat at term [MODEL 2.2: s_L 0.27, s_F 1.5]
 FAT_WEIGHT_SHARE = 0.105
 
@@ -85,6 +88,17 @@ class Covariate:
     evidence: str
 
 
+@dataclass(frozen=True)
+class Correlation:
+    """How two latents go together between women, beyond coupling and covariates; sd : how far it may be off."""
+
+    first: str
+    second: str
+    value: float
+    sd: float
+    evidence: str
+
+
 #: what covariates act on: ln S_I, ln R0, ln of what she eats, ln theta, the growth-rate exponent, that from 34 weeks
 #: on, the fat fraction's factor
 TARGETS = ("S_I", "R0", "meals", "theta", "growth", "late_growth", "fat")
@@ -103,6 +117,7 @@ class Prior:
     constants: tuple[Constant, ...]
     effects: tuple[Effect, ...]
     covariates: tuple[Covariate, ...]
+    correlations: tuple[Correlation, ...] = ()
 
     @functools.cached_property
     def index(self) -> dict[str, int]:
@@ -120,8 +135,32 @@ class Prior:
             *((x.name, x.value, x.sd) for x in self.constants),
             *((x.target, x.covariate, x.value, x.sd) for x in self.effects),
             *((x.name, x.mean, x.sd) for x in self.covariates),
+            *((x.first, x.second, x.value, x.sd) for x in self.correlations),
         ]
         return hashlib.sha256(repr(numbers).encode()).hexdigest()[:16]
+
+    @functools.cached_property
+    def mixing(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which latents correlate, (k,), and the lower triangular map (k, k) from independent normals to them.
+
+        Those of the fetus come last: their normals then move nothing of the mother (`of_the_mother`).
+        Raises : LinAlgError where the correlations cannot all hold.
+        """
+        names = {n for c in self.correlations for n in (c.first, c.second)}
+        order = sorted(names, key=lambda n: (n.startswith(FETAL), self.index[n]))
+        matrix = np.eye(len(order))
+        for c in self.correlations:
+            i, j = order.index(c.first), order.index(c.second)
+            matrix[i, j] = matrix[j, i] = c.value
+        return np.array([self.index[n] for n in order], dtype=int), np.linalg.cholesky(matrix)
+
+    def deviates(self, z: Array) -> Array:
+        """The latents in their own SDs from their centers, of z: (latent, *batch), without deviations and meals."""
+        own = z[: len(self.latents)]
+        if not self.correlations:
+            return own
+        at, factor = self.mixing
+        return own.at[at].set(jnp.tensordot(jnp.asarray(factor, dtype=z.dtype), own[at], axes=1))
 
     def size(self, data: WomanData) -> int:
         meals, days = meal_shape(data)
@@ -145,16 +184,19 @@ class Prior:
     def of_the_mother(self, data: WomanData) -> tuple[np.ndarray, np.ndarray]:
         """Indices of the shared latents that move her glucose, and of those that only move what is shown of it."""
         names = self.names(data)[: self.n_shared(data)]
-        fetal, shown = (*OF_THE_FETUS, "shape_", "xi_"), ("profile_", "sensor_", "cgm_cv")
-        mothers = [i for i, name in enumerate(names) if not name.startswith(fetal)]
-        acting = np.array([i for i in mothers if not names[i].startswith(shown)])
+        mothers = [i for i, name in enumerate(names) if not name.startswith(FETAL)]
+        acting = np.array([i for i in mothers if not names[i].startswith(SHOWN)])
         return acting, np.setdiff1d(mothers, acting)
 
     def center_shifts(self, key: Array, n: int, size: int) -> np.ndarray:
         """Draws of the prior's own centers, (draw, size), in units of z; zero for latents without doubt."""
         sd = np.zeros(size)
         sd[: len(self.latents)] = [latent.center_sd for latent in self.latents]
-        return np.asarray(jax.random.normal(key, (n, size))) * sd
+        moved = np.asarray(jax.random.normal(key, (n, size))) * sd
+        if self.correlations:
+            at, factor = self.mixing
+            moved[:, at] = np.linalg.solve(factor, moved[:, at].T).T
+        return moved
 
 
 @functools.lru_cache(maxsize=8)
@@ -183,6 +225,11 @@ def load_prior(name_or_path: str = DEFAULT_PRIOR) -> Prior:
                 for covariate, row in rows.items()
             ),
             covariates=tuple(Covariate(name, **row) for name, row in table["covariate"].items()),
+            correlations=tuple(
+                Correlation(first, second, **row)
+                for first, rows in table.get("correlation", {}).items()
+                for second, row in rows.items()
+            ),
         )
     except (KeyError, TypeError, ValueError) as why:
         raise UnusableInput(
@@ -211,14 +258,36 @@ def load_prior(name_or_path: str = DEFAULT_PRIOR) -> Prior:
     ):
         wrong += [f"{name} (missing)" for name in expected if name not in names]
         wrong += [f"{name} (unknown)" for name in sorted(names) if name not in expected]
+    wrong += _wrong_correlations(prior)
     if wrong:
         raise UnusableInput(
             "bad-prior",
             f"prior {name_or_path!r}: {', '.join(wrong)}; expected the latents, constants and covariates "
             f"of {DEFAULT_PRIOR!r}: transform ln or linear, sd > 0, center_sd >= 0 and, for ln, center > 0; effects of "
-            f"{', '.join(COVARIATES)} on {', '.join(TARGETS)}. Nothing was run.",
+            f"{', '.join(COVARIATES)} on {', '.join(TARGETS)}; correlations of two latents, each pair once, between -1 "
+            "and 1, all together possible, and none between what a sensor shows and the rest. Nothing was run.",
         )
     return prior
+
+
+def _wrong_correlations(prior: Prior) -> list[str]:
+    """A latent of the sensor correlates with none of the others: `linearise` takes the two apart."""
+    pairs = [frozenset((c.first, c.second)) for c in prior.correlations]
+    wrong = [
+        f"correlation.{c.first}.{c.second}"
+        for c, pair in zip(prior.correlations, pairs, strict=True)
+        if not pair <= prior.index.keys()
+        or len(pair) < 2
+        or pairs.count(pair) > 1
+        or c.first.startswith(SHOWN) != c.second.startswith(SHOWN)
+        or not (abs(c.value) < 1.0 and c.sd >= 0.0)
+    ]
+    if not wrong and prior.correlations:
+        try:
+            prior.mixing  # noqa: B018  (built here, or refused)
+        except np.linalg.LinAlgError:
+            wrong.append("correlation (no population has all of them)")
+    return wrong
 
 
 class Latents(NamedTuple):
@@ -328,7 +397,8 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
         return jnp.asarray(values, dtype=z.dtype).reshape((start,) + (1,) * len(batch))
 
     center = column([latent.center for latent in prior.latents])
-    step = column([latent.sd for latent in prior.latents]) * z[:start]
+    deviate = prior.deviates(z)
+    step = column([latent.sd for latent in prior.latents]) * deviate
     is_ln = column([float(latent.transform == "ln") for latent in prior.latents]) > 0
     every = jnp.where(is_ln, center * jnp.exp(step), center + step)
     value = {latent.name: every[i] for i, latent in enumerate(prior.latents)}
@@ -390,7 +460,7 @@ def unpack(prior: Prior, data: WomanData, z: Array) -> Latents:
     wider = jnp.sqrt(theta.sd**2 + unknown_variance(prior, data, "theta")).astype(z.dtype)
     level = jnp.log(constant["weight_39_g"] / table_weight(data.table, jnp.asarray(LEVEL_WEEK)))
     ln_theta = (
-        jnp.log(theta.center) + level.astype(z.dtype) + shift["theta"] + wider * z[prior.index["theta"]]
+        jnp.log(theta.center) + level.astype(z.dtype) + shift["theta"] + wider * deviate[prior.index["theta"]]
     )
     fetus = FetalParams.reference(
         theta=jnp.exp(ln_theta),

@@ -60,7 +60,9 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "A-CGM-08": (float(c["tau_IG"][0]),),
         "A-BW-01": (*gain, float(np.median(c["gain"][lean])), spread),
         "C-EFW-08": (elasticity("ac_mm"), elasticity("hc_mm"), elasticity("fl_mm")),
-        "C-ERR-06": (93.015 - float(bpd_outer_inner_mm(93.015)),),  # an outer-inner diameter of 90 mm, measured outside
+        "C-ERR-06": (
+            93.015 - float(bpd_outer_inner_mm(93.015)),
+        ),  # an outer-inner diameter of 90 mm, measured outside
         "C-STD-10": tuple(float(reference_weight_g(280.0, standard=s)) for s in STANDARDS),
         "C-ERR-07": (DATING_SD_DAYS,),
         "D-EME-04": (float(c["metformin_kg"][0]),),
