@@ -132,14 +132,14 @@ def chances(h: Free, f: Fetuses, who: Who) -> Array:
     stays = stays.at[-1].set(-jnp.inf)
     before = jnp.concatenate([jnp.zeros((1, stays.shape[1])), jnp.cumsum(stays[:-1], axis=0)])
     born = jnp.exp(before) * -jnp.expm1(stays)
-    return born * daily / daily.sum(axis=0)
+    return born[None] * daily / daily.sum(axis=0)[None]
 
 
 def expected(h: Free, f: Fetuses, who: Who) -> tuple[Array, Array]:
     """Of fetuses of such women: share of births by way and registered completed week, (way, WEEKS), and mean weight,
     (sex, WEEKS)."""
     alike = (f.parous == who.parous) & (f.hypertension == who.hypertension)
-    p = chances(h, f, who) * alike
+    p = chances(h, f, who) * alike[None, None]
     pick = jnp.asarray((np.floor(WEEK).astype(int)[None] == WEEKS[:, None]).astype(np.float32))
     weight = jnp.exp(f.ln_weight + 0.5 * BIRTH_RESIDUAL_SD**2)
     share, sd = jax.nn.sigmoid(h.wrong[0]), jnp.exp(h.wrong[1])

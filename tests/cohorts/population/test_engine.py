@@ -56,7 +56,7 @@ def both():
     prior = load_prior()
     w = next(draw(21, 8))
     side = lanes(prior, w)
-    data = [encode(her_record(w, i, tested=True), 300.0) for i in range(len(w))]
+    data = [encode(her_record(w, i, tested=True), 300.0, standard="hadlock1991") for i in range(len(w))]
     stacked = stack(data, with_doses=False)
     width = stacked.covariates.shape[-1]
     size = prior.n_shared(data[0])
