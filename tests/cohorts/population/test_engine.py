@@ -93,7 +93,7 @@ def test_growth_and_glucose_of_every_week_agree(both):
 
 
 def test_tolerance_tests_agree(both):
-    """The readings of the other path have noise, drawn once: their mean within 4.5 standard errors, their spread within a
+    """The readings of the other path have noise, drawn once: mean within 4.5 standard errors, spread within a
     factor that 24 values pass but for one in ten thousand."""
     prior, w, side, one = both
     G, _ = tolerance_test(prior, {}, side, float(TEST_WEEK), w.test_day[0], 75.0, (0.0, 60.0, 120.0))
