@@ -35,7 +35,7 @@ ORACLE_WOMEN = 4096
 PLANTED_WOMEN = 96
 NUTS_WOMEN = 100
 OUT = Path("out/checks/faithful")
-#: four core-hours of NUTS, kept with the code; delete a file to have it made again when the density has changed
+#: over three core-hours of NUTS, kept with the code; delete a file to have it made again when the density has changed
 GOLD = Path(__file__).with_name("gold")
 
 Cases = list[tuple[str, Callable[[], dict[str, Any]]]]

@@ -384,7 +384,6 @@ def two_methods_latents(stored: Stored) -> list[Block]:
     """Posterior SDs by `laplace` over those by NUTS, mean over women: of all latents, and the narrowest."""
     rows = []
     for p, some in _by_both(stored).items():
-        some = [c for c in some if c["nuts_latents"]]
         if not some:
             continue
         names = list(some[0]["nuts_latents"])
