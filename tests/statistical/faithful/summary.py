@@ -67,6 +67,11 @@ class Stored:
     def women(self, part: str, generator: str, pattern: str) -> list[dict[str, Any]]:
         return [w for c in self.cases.get((part, generator, pattern), []) for w in c["women"]]
 
+    def trained(self, generator: str, pattern: str) -> int:
+        """Women the oracle is trained on."""
+        cases = self.cases.get(("oracle", generator, pattern), [])
+        return sum(len(c["women"]["ln_weight"]) for c in cases)
+
     def versions(self) -> dict[str, list[str]]:
         """Code versions of each part."""
         found: dict[str, set[str]] = {}
@@ -76,9 +81,9 @@ class Stored:
 
 
 def load(out: Path, gold: Path | None = None) -> Stored:
-    """Everything stored in a folder, and the NUTS runs in another."""
+    """Everything stored in a folder, and the NUTS runs in another; files of other checks are passed over."""
     found = {}
-    for path in sorted([*out.glob("*.jsonl"), *(gold.glob("*.jsonl") if gold else ())]):
+    for path in sorted([*out.glob("*-*-*.jsonl"), *(gold.glob("*-*-*.jsonl") if gold else ())]):
         part, generator, pattern = path.stem.split("-")
         found[part, generator, pattern] = list(stored_cases(path).values())
     return Stored(found)
@@ -275,7 +280,8 @@ def sharpness(stored: Stored) -> list[Block]:
     header = ["data"] + [
         f"{g}: {h}" for g in GENERATORS for h in ("twin, g", "oracle, g", "ratio", "oracle covers, %")
     ]
-    note = f"Bar: ratio at most {SHARP_BAR}. The oracle is trained on women of the same generator."
+    trained = ", ".join(f"{max(stored.trained(g, p) for p in PATTERNS)} {g}" for g in GENERATORS)
+    note = f"Bar: ratio at most {SHARP_BAR}. The oracle is trained on women of the same generator: {trained}."
     return [Block("Median width of the 90 % interval of birth weight", header, rows, note, short)]
 
 
@@ -523,7 +529,7 @@ def plots(stored: Stored, folder: Path) -> None:
         ax.set_xlabel("rank of the truth")
     axes[0, 0].set_ylabel("share of women below, less the rank")
     _save(fig, folder / PLOTS[0][0])
-    fig, ax = plt.subplots(figsize=(6.0, 2.8))
+    fig, ax = plt.subplots(figsize=(6.0, 3.2))
     ax.axhspan(85, 95, color="0.92")
     ax.axhline(90, color="0.6", lw=0.8)
     for k, name in enumerate(HEADLINES):
@@ -541,7 +547,7 @@ def plots(stored: Stored, folder: Path) -> None:
                 label = None  # one entry of the legend
     ax.set_xticks(range(len(PATTERNS)), list(PATTERNS))
     ax.set_ylabel("truths in the 90 % interval, %")
-    ax.legend(fontsize=6, ncols=2, loc="lower left")
+    ax.legend(fontsize=6, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False)
     _save(fig, folder / PLOTS[1][0])
 
 
