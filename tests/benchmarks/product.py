@@ -52,7 +52,7 @@ def nuts(*, folder: str) -> dict[str, Any]:
         "seconds": round(ran.wall_s, 1),
         "core_s": round(ran.core_s, 1),
         "latents": int(ran.result.z.shape[0]),
-        "rhat_max": None if found.rhat_max is None else round(found.rhat_max, 4),
+        "rhat_max": None if found.rhat_max is None else f"{found.rhat_max:.4f}",
         "ess_min": None if found.ess_min is None else round(found.ess_min),
         "divergences": found.divergences,
         "ok": found.ok,
