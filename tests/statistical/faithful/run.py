@@ -31,7 +31,7 @@ from tests.statistical.store import run_cases, stored_cases
 
 PARTS = ("calibration", "planted", "oracle", "nuts", "laplace")
 WOMEN = 1000  # of a generator and pattern
-ORACLE_WOMEN = {"own": 4096, "other": 1024}  # those of the other generator take three times as long
+ORACLE_WOMEN = {"own": 4096, "other": 1024}  # the other generator simulates more slowly
 PLANTED_WOMEN = 96
 NUTS_WOMEN = 100
 OUT = Path("out/checks/faithful")
