@@ -76,12 +76,12 @@ def _end(process: subprocess.Popen) -> Any:
     return json.loads(said.splitlines()[-1])
 
 
-def apart(module: str, *, cache: Path | None = None, **options: Any) -> Any:
-    """`measure(**options)` of a module of this folder on the first core.
+def apart(module: str, *, cache: Path | None = None, one_core: bool = True, **options: Any) -> Any:
+    """`measure(**options)` of a module of this folder on the first core, or on all where seconds are what counts.
 
     cache : folder of compiled programs; where it is empty the case compiles, as on a new machine.
     """
-    return _end(_start(module, next(iter(cores()), None), options, cache))
+    return _end(_start(module, next(iter(cores()), None) if one_core else None, options, cache))
 
 
 def at_once(module: str, on: Sequence[int], *, cache: Path | None = None, **options: Any) -> list[Any]:

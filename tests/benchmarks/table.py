@@ -48,6 +48,14 @@ HEADS = {
     "batch_core_s": "all, core-s",
     "batch_wall_s": "all, s",
     "times_half": "times half as many",
+    "seconds": "s",
+    "bar_seconds": "bar",
+    "core_s": "core-s",
+    "ess": "effective draws",
+    "ess_per_core_s": "effective draws per core-s",
+    "slowest_s": "slowest call, s",
+    "rhat_max": "R-hat",
+    "ess_min": "smallest ESS",
 }
 #: kept in the JSON, left out of the page
 DETAILS = {

@@ -1,6 +1,7 @@
 """The suite's own machinery: ranks of a conjugate Gaussian pass, those of a narrow or shifted posterior do not."""
 
 import json
+from datetime import date
 
 import numpy as np
 import pytest
@@ -188,3 +189,19 @@ def test_birth_weight_of_a_known_mixture():
         found = np.std([nuts_agreement.reported(s)[name] for s in sets])
         told = np.mean([nuts_agreement.errors(s, 300.0)[name] for s in sets[:20]])
         assert told == pytest.approx(found, rel=4.0 / np.sqrt(800.0) + 0.03)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_laplace_agrees_with_the_kept_nuts_runs(pattern):
+    """Another woman of each pattern every day, within the bars and four Monte-Carlo errors: false alarm below 1e-4 of
+    each figure. Power is left to the bars on all 100."""
+    gold = list(store.stored_cases(run.GOLD / f"nuts-own-{pattern}.jsonl").values())
+    row = gold[date.today().toordinal() % len(gold)]
+    fast = nuts_agreement.by_laplace(int(row["case"].split()[1]))
+    for name, bar in (
+        ("p_large", nuts_agreement.P_BAR),
+        *((q, nuts_agreement.WEIGHT_BAR_G) for q in ("q05", "q50", "q95")),
+    ):
+        chance = np.hypot(row["error"]["nuts"][name], fast["error"]["laplace"][name])
+        assert abs(row["nuts"][name] - fast["laplace"][name]) <= bar + 4.0 * chance, (row["case"], name)

@@ -6,7 +6,7 @@
 Parts: calibration (ranks, coverage, flags; both generators), planted (power of the flags), oracle (the population
 the sharpness is judged by), nuts and laplace (agreement of the two methods, one by one). Without options all of it,
 then the tables. Each part, generator and pattern has a file of its own, so that several processes may share the work
-(not the same files).
+(not the same files). What NUTS found is kept beside this module (`gold`).
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ from tests.statistical.store import run_cases, stored_cases
 
 PARTS = ("calibration", "planted", "oracle", "nuts", "laplace")
 WOMEN = 1000  # of a generator and pattern
-ORACLE_WOMEN = 4096
+ORACLE_WOMEN = {"own": 4096, "other": 1024}  # the other generator simulates more slowly
 PLANTED_WOMEN = 96
 NUTS_WOMEN = 100
 OUT = Path("out/checks/faithful")
+#: over three core-hours of NUTS, kept with the code; delete a file to have it made again when the density has changed
+GOLD = Path(__file__).with_name("gold")
 
 Cases = list[tuple[str, Callable[[], dict[str, Any]]]]
 
@@ -90,11 +92,11 @@ def files(
     for part in parts:
         for pattern in patterns:
             if part in ("calibration", "oracle"):
-                make, usual = {
-                    "calibration": (calibration_cases, WOMEN),
-                    "oracle": (oracle_cases, ORACLE_WOMEN),
-                }[part]
                 for g in generators:
+                    make, usual = {
+                        "calibration": (calibration_cases, WOMEN),
+                        "oracle": (oracle_cases, ORACLE_WOMEN[g]),
+                    }[part]
                     yield out / f"{part}-{g}-{pattern}.jsonl", make(g, pattern, n or usual)
             elif "own" in generators:
                 make_own, usual = {
@@ -102,7 +104,8 @@ def files(
                     "nuts": (nuts_cases, NUTS_WOMEN),
                     "laplace": (laplace_cases, NUTS_WOMEN),
                 }[part]
-                yield out / f"{part}-own-{pattern}.jsonl", make_own(pattern, n or usual)
+                place = GOLD if part == "nuts" else out
+                yield place / f"{part}-own-{pattern}.jsonl", make_own(pattern, n or usual)
 
 
 def main() -> None:
@@ -113,7 +116,9 @@ def main() -> None:
     parser.add_argument("--pattern", action="append", choices=list(PATTERNS))
     parser.add_argument("--generator", action="append", choices=GENERATORS)
     parser.add_argument(
-        "--n", type=int, help="women of each part (default: 1000; 4096 oracle, 96 planted, 100 both methods)"
+        "--n",
+        type=int,
+        help="women of each part (default: 1000; 4096 or 1024 oracle, 96 planted, 100 both methods)",
     )
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument(
