@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 import numpy as np
 
 from cohorts.population.engine import Weeks
@@ -13,6 +12,9 @@ from twin.forecast.onset import FROM_DAY, TO_DAY, Who, ln_waiting, load_hazards,
 from twin.growth_standards import reference_weight_g
 from twin.physiology.fetus import FIRST_WEEK
 
+MIDDLE_WEEK = (np.arange(FROM_DAY, TO_DAY) + 0.5) / 7.0  # of the days on which birth may come
+LANES = 128
+
 
 def births(
     women: Women,
@@ -21,6 +23,7 @@ def births(
     last_day: int | np.ndarray = POST_TERM_DAY,
     *,
     gestational_diabetes: np.ndarray | float = 0.0,
+    as_of_day: float = FROM_DAY,
     initiated: bool = False,
 ) -> dict[str, np.ndarray]:
     """day, birth weight, share of fat and ln fetal insulin at birth, (woman,).
@@ -29,13 +32,12 @@ def births(
     whether births are brought about as in the US in 2022; studies of other times and places say what they did by
     `last_day`.
     """
-    middle = (np.arange(FROM_DAY, TO_DAY) + 0.5) / 7.0
     lean, fat = (np.asarray(x, dtype=float) for x in (weeks.L, weeks.F))
-    ln = _joined(np.log(lean + fat), middle)
-    ratio = ln - np.log(np.asarray(reference_weight_g(7.0 * middle, standard=standard)))[:, None]
     who = Who(gestational_diabetes, women.hypertension.astype(float), (women.parity > 0).astype(float))
-    waiting = ln_waiting(load_hazards(), jnp.asarray(ratio), FROM_DAY, weeks.shift, who, initiated)
-    day = np.minimum(onset_days(women.onset, waiting, FROM_DAY, FROM_DAY), last_day)
+    day = days_of_birth(
+        joined(np.log(lean + fat), FIRST_WEEK, MIDDLE_WEEK), np.asarray(weeks.shift), who, women.onset,
+        standard, as_of_day=as_of_day, last_day=last_day, initiated=initiated,
+    )  # fmt: skip
     at = day / 7.0
     lean, fat = between(lean, at), between(fat, at)
     return {
@@ -46,10 +48,36 @@ def births(
     }
 
 
-def _joined(edges: np.ndarray, week: np.ndarray) -> np.ndarray:
-    """Values at the cell edges, (edge, woman), at the same weeks for all, (week, woman)."""
-    low = np.clip(np.floor(week).astype(int) - FIRST_WEEK, 0, len(edges) - 2)
-    share = (week - FIRST_WEEK - low)[:, None]
+def days_of_birth(
+    ln_weight: np.ndarray,
+    shift_weeks: np.ndarray,
+    who: Who,
+    uniform: np.ndarray,
+    standard: str,
+    *,
+    as_of_day: float = FROM_DAY,
+    last_day: int | np.ndarray = POST_TERM_DAY,
+    initiated: bool = True,
+) -> np.ndarray:
+    """Whole recorded day of birth, (woman,). ln_weight : at MIDDLE_WEEK, (day, woman). uniform : the quantile."""
+    usual = np.log(np.asarray(reference_weight_g(7.0 * MIDDLE_WEEK, standard=standard)))
+    ratio = (ln_weight - usual[:, None]).astype(np.float32)
+    n = ratio.shape[1]
+    here = np.minimum(np.arange(-(-n // LANES) * LANES), n - 1)  # one program for all numbers of women nearby
+
+    def padded(x: np.ndarray | float) -> np.ndarray:
+        return np.broadcast_to(np.asarray(x, dtype=np.float32), (n,))[here]
+
+    of = Who(*(padded(np.asarray(x)) for x in who))
+    waiting = ln_waiting(load_hazards(), ratio[:, here], FROM_DAY, padded(shift_weeks), of, initiated)
+    day = np.asarray(onset_days(padded(uniform), waiting, FROM_DAY, as_of_day))[:n]
+    return np.asarray(np.minimum(day, last_day))
+
+
+def joined(edges: np.ndarray, first_week: int, week: np.ndarray) -> np.ndarray:
+    """Values at weeks from `first_week` on, (edge, woman), at the same weeks for all, (week, woman)."""
+    low = np.clip(np.floor(week).astype(int) - first_week, 0, len(edges) - 2)
+    share = (week - first_week - low)[:, None]
     return np.asarray(edges[low] * (1.0 - share) + edges[low + 1] * share)
 
 

@@ -14,9 +14,12 @@ from typing import NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from twin.encode import WomanData
+from twin.forecast.onset import FROM_DAY, TO_DAY, Who, ln_waiting, load_hazards, onset_days
+from twin.growth_standards import reference_weight_g
 from twin.inference.model import predict, reference_step
 from twin.inference.priors import Latents, Prior, unpack
 from twin.physiology.coupled import recorded_edges
@@ -31,6 +34,16 @@ REVIEW_MIN = (190.0, 270.0, 570.0, 930.0)
 DOSE_MIN = (205.0, 505.0, 865.0, 1080.0)
 DOSE_FORMULATION = ("rapid", "rapid", "rapid", "nph")
 DOSE_ROWS = 6  # the encoder's bucket
+
+
+class Birth(NamedTuple):
+    """What decides when her pregnancy ends. who : as her clinic knows her. usual_ln : of the standard's weight on each
+    day from FROM_DAY on."""
+
+    uniform: ArrayLike
+    last_day: ArrayLike
+    who: Who
+    usual_ln: ArrayLike
 
 
 class Outcome(NamedTuple):
@@ -48,12 +61,13 @@ class Outcome(NamedTuple):
     mean_glucose: Array
     review: Array
     fetal_weight_g: Array  # at the cell edges, recorded weeks FIRST_WEEK..
+    birth_day: Array  # recorded
     weight_at_birth_g: Array
     latents: Latents
     ok: Array
 
 
-def _one(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Array) -> Outcome:
+def _one(prior: Prior, as_of_day: int, data: WomanData, z: Array, keys: Array, birth: Birth) -> Outcome:
     # a masked sensor leaves the block's level and SD free of the placeholder values
     data = dataclasses.replace(data, cgm=dataclasses.replace(data.cgm, mask=jnp.zeros_like(data.cgm.mask)))
     predictions = predict(prior, data, z)
@@ -68,8 +82,10 @@ def _one(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Ar
     cgm = predictions.blocks.get("cgm")
     c = predictions.course
     edges = recorded_edges(data.n_cells, z.dtype, 0) + latents.dating_shift_weeks
-    cell = jnp.floor(delivery_week).astype(int)[None] - FIRST_WEEK
-    true_week = delivery_week[None] + latents.dating_shift_weeks
+    weight = c.growth.edges.L + c.growth.edges.F
+    day = _birth_day(birth, as_of_day, weight, latents.dating_shift_weeks)
+    cell = jnp.floor(day / 7.0).astype(int)[None] - FIRST_WEEK
+    true_week = day[None] / 7.0 + latents.dating_shift_weeks
     L, F = masses_at(latents.fetus, c.growth, edges, cell, true_week, data.table)
     return Outcome(
         ln_spots=sampled("spot_glucose", 0),
@@ -79,26 +95,47 @@ def _one(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Ar
         cgm_sd=None if cgm is None else jnp.broadcast_to(latents.cgm_cv, cgm.loc.shape),
         mean_glucose=jnp.mean(c.G[:, :-1], axis=1),
         review=_review(data, c.G),
-        fetal_weight_g=c.growth.edges.L + c.growth.edges.F,
+        fetal_weight_g=weight,
+        birth_day=day,
         weight_at_birth_g=(L + F)[0],
         latents=latents,
         ok=predictions.ok,
     )
 
 
-@functools.partial(jax.jit, static_argnames="prior")
-def _many(prior: Prior, data: WomanData, z: Array, keys: Array, delivery_week: Array) -> Outcome:
+def _birth_day(birth: Birth, as_of_day: int, weight: Array, shift_weeks: Array) -> Array:
+    """By the hazards, after `as_of_day`. weight : at the cell edges."""
+    week = (0.5 + jnp.arange(FROM_DAY, TO_DAY, dtype=weight.dtype)) / 7.0
+    edge = jnp.arange(len(weight), dtype=weight.dtype) + FIRST_WEEK
+    ratio = jnp.interp(week, edge, jnp.log(weight), right="extrapolate") - birth.usual_ln
+    waiting = ln_waiting(load_hazards(), ratio, FROM_DAY, shift_weeks, birth.who)
+    onset = onset_days(birth.uniform, waiting, FROM_DAY, as_of_day + 1)
+    return jnp.minimum(onset.astype(weight.dtype), birth.last_day)
+
+
+@functools.partial(jax.jit, static_argnames=("prior", "as_of_day"))
+def _many(prior: Prior, as_of_day: int, data: WomanData, z: Array, keys: Array, birth: Birth) -> Outcome:
     axes = dataclasses.replace(jax.tree.map(lambda _: -1, data), table=None)
-    run = functools.partial(_one, prior)
-    return jax.vmap(run, in_axes=(axes, -1, -1, -1), out_axes=-1)(data, z, keys, delivery_week)
+    waits = jax.tree.map(lambda _: -1, birth)._replace(usual_ln=None)
+    run = functools.partial(_one, prior, as_of_day)
+    return jax.vmap(run, in_axes=(axes, -1, -1, waits), out_axes=-1)(data, z, keys, birth)
 
 
-def outcomes(prior: Prior, data: WomanData, z: np.ndarray, keys: np.ndarray, week: np.ndarray) -> Outcome:
-    """Run stacked women (`stack`). z : (latent, woman). keys : (3, 2, woman), one per kind of reading. week :
-    (woman,), recorded week of birth. Returns numpy arrays.
+def outcomes(
+    prior: Prior, data: WomanData, z: np.ndarray, keys: np.ndarray, birth: Birth, as_of_day: int
+) -> Outcome:
+    """Run stacked women (`stack`). z : (latent, woman). keys : (3, 2, woman), one per kind of reading. birth : (woman,)
+    but for `usual_ln`. Births are after `as_of_day`. Returns numpy arrays.
     """
-    out = _many(prior, data, jnp.asarray(z), jnp.asarray(keys), jnp.asarray(week))
+    out = _many(prior, as_of_day, *jax.tree.map(jnp.asarray, (data, z, keys, birth)))
     return jax.tree.map(np.asarray, out)
+
+
+@functools.cache
+def usual_ln(standard: str) -> np.ndarray:
+    """ln of the standard's weight in the middle of each day on which birth may come."""
+    days = np.arange(FROM_DAY, TO_DAY) + 0.5
+    return np.log(np.asarray(reference_weight_g(days, standard=standard)))
 
 
 def _review(data: WomanData, G: Array) -> Array:

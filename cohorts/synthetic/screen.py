@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from cohorts.population.birth import between
+from cohorts.population.birth import births
 from cohorts.population.engine import Arm, Lanes, lanes, pregnancy, template, tolerance_test
 from cohorts.population.women import MOST_LATENTS, Women
 from cohorts.synthetic.design import Design
@@ -26,8 +26,7 @@ from cohorts.synthetic.simulate import woman_key
 from cohorts.synthetic.strata import CLASS_3_BMI, STRATA, of_birth, of_test
 from cohorts.synthetic.women import Woman, draw_woman
 from twin.encode import expected_gain_kg
-from twin.forecast.delivery import DeliveryPolicy, delivery_days
-from twin.forecast.ensemble import BIRTH_RESIDUAL_SD
+from twin.forecast.delivery import LAST_DAY_DIET
 from twin.inference.priors import Prior, n_deviations
 
 BLOCK = 2048  # candidates screened at once
@@ -59,7 +58,7 @@ def screen(
     if any(STRATA[name].of_outcome for name in strata):
         if prior is None:
             keys = [woman_key(root, i) for i in range(first, first + n)]
-            marks |= screened_other([begin(key, "candidate", design) for key in keys], design)
+            marks |= screened_other([begin(key, "candidate", design) for key in keys], design, standard)
         else:
             onset, birth = np.array([(r.uniform(1e-6, 1.0 - 1e-6), r.standard_normal()) for r in rngs]).T
             marks |= _own(women, parts[:, 1], onset, birth, strata, design, prior, standard)
@@ -93,7 +92,7 @@ def _own(
     side_by_side = lanes(prior, arrays, standard)
     marks: dict[str, np.ndarray] = {}
     if {"macrosomia", "growth-restriction"} & set(strata):
-        weight, day = untreated_birth(prior, side_by_side, onset, birth, design)
+        weight, day = untreated_birth(prior, arrays, side_by_side, standard, design)
         marks |= of_birth(weight, day, arrays.male)
     if "overt-diabetes" in strata:
         week = next(leaf.ogtt_week for leaf in design.leaves if leaf.ogtt_week is not None)
@@ -103,13 +102,14 @@ def _own(
 
 
 def untreated_birth(
-    prior: Prior, women: Lanes, onset: np.ndarray, birth: np.ndarray, design: Design
+    prior: Prior, women: Women, lanes_: Lanes, standard: str, design: Design
 ) -> tuple[np.ndarray, np.ndarray]:
     """Birth weight, g, and day, (woman,), as the simulator has them of women without drugs."""
-    weeks = pregnancy(prior, {}, women, Arm(), False)
-    day = np.asarray(delivery_days(jnp.asarray(onset), DeliveryPolicy(), float(design.as_of_day + 1)))
-    lean, fat = (between(np.asarray(x), day / 7.0) for x in (weeks.L, weeks.F))
-    return (lean + fat) * np.exp(BIRTH_RESIDUAL_SD * birth), day
+    weeks = pregnancy(prior, {}, lanes_, Arm(), False)
+    born = births(
+        women, weeks, standard, LAST_DAY_DIET, as_of_day=float(design.as_of_day + 1), initiated=True
+    )
+    return born["birth_weight_g"], born["birth_day"]
 
 
 def as_arrays(women: Sequence[Woman], z: np.ndarray, onset: np.ndarray, birth: np.ndarray) -> Women:

@@ -18,7 +18,7 @@ from jaxtyping import Array
 from cohorts.synthetic.arms import by_arm
 from cohorts.synthetic.design import Design
 from cohorts.synthetic.lapses import as_scanned, has_poor_window, pricks_taken, sensor_on, with_forgotten
-from cohorts.synthetic.physics import WIDTHS, Outcome, outcomes, reviews, some_women, stack
+from cohorts.synthetic.physics import WIDTHS, Birth, Outcome, outcomes, reviews, some_women, stack, usual_ln
 from cohorts.synthetic.readings import (
     METER_RANGE,
     Row,
@@ -34,8 +34,9 @@ from cohorts.synthetic.titration import titrate
 from cohorts.synthetic.truth import Truth
 from cohorts.synthetic.women import draw_woman
 from twin.encode import WomanData, encode
-from twin.forecast.delivery import LAST_DAY_DIET, LAST_DAY_DRUG, DeliveryPolicy, delivery_days
+from twin.forecast.delivery import LAST_DAY_DIET, LAST_DAY_DRUG
 from twin.forecast.ensemble import BIRTH_RESIDUAL_SD
+from twin.forecast.onset import Who
 from twin.inference.priors import Prior, meal_shape
 from twin.observation.residual import CGM_STEP_MIN
 from twin.record import PatientRecord, Statement, build_record
@@ -119,6 +120,7 @@ def simulate_chunk(
         return by_arm(chunk, design, lambda w: seed_of(w[0]), run_arm)
     women = [_begin(key, name, design) for key, name in chunk]
     room = design.insulin is not None
+    as_of = design.as_of_day
     data = _encoded(women, [None] * len(women), design, standard, np.zeros(len(women), bool))
     first = data[0]
     shared = prior.n_shared(first)
@@ -127,14 +129,16 @@ def simulate_chunk(
     z = np.stack([_latents(w.z_key, shared, slots, days) for w in women], axis=-1)
     keys = np.stack([w.noise_keys for w in women], axis=-1)
 
-    def run(stacked: WomanData, day: np.ndarray | None = None) -> Outcome:
+    def run(stacked: WomanData, gdm: np.ndarray, drug: np.ndarray) -> Outcome:
         width = stacked.plan.weight_kg.shape[-1]
-        week = np.full(len(women), 40.0) if day is None else day / 7.0
-        out = outcomes(prior, stacked, *(_repeat_last(x, width) for x in (z, keys, week)))
+        each = (z, keys, _birth(women, gdm, drug))
+        z_, keys_, birth = jax.tree.map(lambda x: _repeat_last(x, width), each)
+        out = outcomes(prior, stacked, z_, keys_, birth._replace(usual_ln=usual_ln(standard)), as_of)
         return jax.tree.map(lambda x: x[..., : len(women)], out)
 
     stacked = stack(data, with_doses=room)
-    out = run(stacked)
+    none = np.zeros(len(women))
+    out = run(stacked, none, none)
     gdm = [
         None if out.ogtt is None else meets_iadpsg([_whole(v) for v in out.ogtt[:3, i]])
         for i in range(len(women))
@@ -155,15 +159,14 @@ def simulate_chunk(
         data = _put(data, on, again)
         stacked = stack(data, with_doses=room)
     drug = cared_for & np.array([bool(d and d.by_week) or design.metformin is not None for d in doses])
-    day = np.array([_delivery_day(w.onset, bool(d), design) for w, d in zip(women, drug, strict=True)])
-    out = run(stacked, day)
+    out = run(stacked, np.array([bool(g) for g in gdm]), drug)
     results = []
     for i, w in enumerate(women):
         mine = jax.tree.map(lambda x, i=i: x[..., i], out)
         if not bool(mine.ok) or not np.isfinite(mine.weight_at_birth_g):
             raise FloatingPointError(f"the simulation of {w.pseudonym} is not finite; report design and seed")
         record = _record(w, mine, doses[i], gdm[i], bool(cared_for[i]), design, assemble)
-        truth = _truth(w, mine, names, z[:, i], int(day[i]), gdm[i], bool(drug[i]), design, prior, standard)
+        truth = _truth(w, mine, names, z[:, i], gdm[i], bool(drug[i]), design, prior, standard)
         results.append((record, truth))
     return results
 
@@ -222,10 +225,16 @@ def _encoded(
     return out
 
 
-def _delivery_day(onset: float, on_drug: bool, design: Design) -> int:
-    """Spontaneous onset, or the day policy ends the wait; after the record ends."""
-    policy = DeliveryPolicy(last_day=LAST_DAY_DRUG if on_drug else LAST_DAY_DIET)
-    return int(delivery_days(jnp.asarray(onset), policy, float(design.as_of_day + 1)))
+def _birth(women: Sequence[_Woman], gdm: np.ndarray, on_drug: np.ndarray) -> Birth:
+    """Births as registered, or the day policy ends the wait."""
+    who = [w.plan.woman for w in women]
+    known = (gdm, [w.hypertension for w in who], [w.parity > 0 for w in who])
+    return Birth(
+        np.array([w.onset for w in women]),
+        np.where(on_drug > 0, float(LAST_DAY_DRUG), float(LAST_DAY_DIET)),
+        Who(*(np.asarray(x, dtype=float) for x in known)),
+        np.empty(0),
+    )
 
 
 def _record(
@@ -292,7 +301,6 @@ def _truth(
     out: Outcome,
     names: list[str],
     z: np.ndarray,
-    day: int,
     gdm: bool | None,
     treated: bool,
     design: Design,
@@ -313,7 +321,7 @@ def _truth(
         prior_id=prior.id,
         standard=standard,
         as_of_day=design.as_of_day,
-        delivery_day=day,
+        delivery_day=int(out.birth_day),
         birth_weight_g=weight * float(np.exp(BIRTH_RESIDUAL_SD * w.birth)),
         latent_weight_at_birth_g=weight,
         dating_shift_weeks=float(out.latents.dating_shift_weeks),

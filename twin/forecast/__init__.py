@@ -1,6 +1,6 @@
 """Posterior draws carried to birth under scenarios: a dataset with named dimensions."""
 
-from twin.forecast.delivery import DeliveryPolicy, birth_days, delivery_days, spontaneous_day, week_day
+from twin.forecast.delivery import DeliveryPolicy, birth_days, week_day
 from twin.forecast.ensemble import BIRTH_RESIDUAL_SD
 from twin.forecast.glucose import sensor_day
 from twin.forecast.plan import ScenarioPlan
@@ -14,9 +14,7 @@ __all__ = [
     "ScenarioPlan",
     "birth_days",
     "day_profile",
-    "delivery_days",
     "run",
     "sensor_day",
-    "spontaneous_day",
     "week_day",
 ]

@@ -125,16 +125,17 @@ def ln_waiting(
     return jnp.cumsum(stays, axis=0)
 
 
-def onset_days(uniform: ArrayLike, waiting: ArrayLike, first_day: int, as_of_day: float) -> np.ndarray:
+def onset_days(uniform: ArrayLike, waiting: ArrayLike, first_day: int, as_of_day: float) -> Array:
     """Whole day on which the wait ends, (*batch), at the quantile `uniform`, given that it has not by `as_of_day`.
 
-    waiting : `ln_waiting` from `first_day` on. The day after the last where it ends on none of them.
+    uniform : (*batch). waiting : `ln_waiting` from `first_day` on. The day after the last where it ends on none.
     """
-    waiting = np.asarray(waiting)
+    waiting = jnp.asarray(waiting)
     today = int(as_of_day) - first_day
     if today > 0:
-        waiting = waiting - waiting[today - 1]
-    return np.asarray(first_day + np.sum(waiting >= np.log1p(-np.asarray(uniform))[None], axis=0))
+        waiting = waiting - waiting[today - 1][None]
+    left = jnp.log1p(-jnp.asarray(uniform, dtype=waiting.dtype))
+    return first_day + jnp.sum(waiting >= left[None], axis=0)
 
 
 @functools.cache

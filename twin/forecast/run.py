@@ -141,7 +141,7 @@ def _onset(
     for initiated in {p.delivery.initiated for p in plans}:
         waiting = ln_waiting(single(load_hazards()), ln_ratio, FIRST_DAY, shift, who, initiated)
         here = np.array([p.delivery.initiated == initiated for p in plans])
-        found[here] = onset_days(uniform, waiting, FIRST_DAY, posterior.as_of_day)[here]
+        found[here] = np.asarray(onset_days(uniform[None], waiting, FIRST_DAY, posterior.as_of_day))[here]
     return found
 
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from cohorts.population.birth import MIDDLE_WEEK, days_of_birth
 from cohorts.synthetic.arms import by_arm
 from cohorts.synthetic.design import Design
 from cohorts.synthetic.lapses import as_scanned, pricks_taken, sensor_on
@@ -49,7 +49,8 @@ from cohorts.synthetic.strata import of_birth, of_test
 from cohorts.synthetic.titration import titrated
 from cohorts.synthetic.truth import Truth
 from twin.errors import UnusableInput
-from twin.forecast.delivery import LAST_DAY_DIET, LAST_DAY_DRUG, DeliveryPolicy, delivery_days
+from twin.forecast.delivery import LAST_DAY_DIET, LAST_DAY_DRUG
+from twin.forecast.onset import Who
 from twin.growth_standards import reference_weight_g
 from twin.physiology.fetus import GLUCOSE_FROM_WEEK
 from twin.record import PatientRecord, Statement, build_record
@@ -126,8 +127,10 @@ def simulate_women(
     mean = by_week(habit[:-1].mean(axis=0), n)
     course = _course(women, fetuses, mean, by_week(habit[FASTING_AT], n))
     drug = [bool(d and d.by_week) for d in doses]
-    day = np.array([_delivery_day(w.onset, on, design) for w, on in zip(women, drug, strict=True)])
     shift = np.array([w.dating_shift_weeks for w in women])
+    day = _birth_days(
+        women, course, np.array([bool(g) for g in gdm]), np.where(drug, LAST_DAY_DRUG, LAST_DAY_DIET), standard, design
+    )  # fmt: skip
     ln_birth, _ = fetus.at_weeks(course, day / 7.0 + shift)
     recorded = np.arange(fetus.START_WEEK, fetus.END_WEEK, dtype=float)
     weight = np.exp(np.stack([fetus.at_weeks(course, w + shift)[0] for w in recorded]))
@@ -164,16 +167,16 @@ def simulate_women(
     return results
 
 
-def screened(women: Sequence[Hidden], design: Design) -> dict[str, np.ndarray]:
+def screened(women: Sequence[Hidden], design: Design, standard: str) -> dict[str, np.ndarray]:
     """Strata told by outcomes, (woman,), of women whose glucose is the population's but for the tolerance test."""
     m = mothers(traits_of([w.traits for w in women], TRAITS), np.array([w.woman.bmi for w in women]))
     fetuses, size_ln = _fetuses(women)
     tests = _tests(women, m, size_ln)
     mean, fasting = (np.repeat(x[:, None], len(women), axis=1) for x in middle_exposure())
-    onset = jnp.asarray([w.onset for w in women])
-    day = np.asarray(delivery_days(onset, DeliveryPolicy(), float(design.as_of_day + 1)))
+    course = _course(women, fetuses, mean, fasting)
+    day = _birth_days(women, course, np.zeros(len(women)), LAST_DAY_DIET, standard, design)
     shift = np.array([w.dating_shift_weeks for w in women])
-    ln_birth, _ = fetus.at_weeks(_course(women, fetuses, mean, fasting), day / 7.0 + shift)
+    ln_birth, _ = fetus.at_weeks(course, day / 7.0 + shift)
     weight = np.exp(ln_birth + fetus.BIRTH_LN_SD * np.array([w.birth for w in women]))
     marks = of_birth(weight, day, np.array([w.woman.fetal_sex == "male" for w in women]))
     if all(t is not None for t in tests):
@@ -245,10 +248,28 @@ def _course(women: Sequence[Hidden], p: fetus.Fetuses, mean: Floats, fasting: Fl
     return fetus.grow(p, x, fetus.deviations(np.stack([w.deviation for w in women], axis=1)))
 
 
-def _delivery_day(onset: float, on_drug: bool, design: Design) -> int:
-    """Spontaneous onset, or the day policy ends the wait; after the record ends (as in the own generator)."""
-    policy = DeliveryPolicy(last_day=LAST_DAY_DRUG if on_drug else LAST_DAY_DIET)
-    return int(delivery_days(jnp.asarray(onset), policy, float(design.as_of_day + 1)))
+def _birth_days(
+    women: Sequence[Hidden],
+    course: fetus.Course,
+    gdm: Floats,
+    last_day: int | np.ndarray,
+    standard: str,
+    design: Design,
+) -> np.ndarray:
+    """Births as registered for fetuses of these weights, or the day policy ends the wait; after the record ends."""
+    shift = np.array([w.dating_shift_weeks for w in women])
+    ln_weight = np.stack([fetus.at_weeks(course, week + shift)[0] for week in MIDDLE_WEEK])
+    who = [w.woman for w in women]
+    known = (gdm, [w.hypertension for w in who], [w.parity > 0 for w in who])
+    return days_of_birth(
+        ln_weight,
+        shift,
+        Who(*(np.asarray(x, dtype=float) for x in known)),
+        np.array([w.onset for w in women]),
+        standard,
+        as_of_day=float(design.as_of_day + 1),
+        last_day=last_day,
+    )
 
 
 def _readings(
