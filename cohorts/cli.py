@@ -54,6 +54,7 @@ def evidence(
     growth_standard: Annotated[
         str, typer.Option("--growth-standard", help="Shape of fetal growth.")
     ] = "hadlock1991",
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes side by side.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print a machine-readable summary.")] = False,
 ) -> None:
     from scenarios.cli import start_engine
@@ -64,15 +65,15 @@ def evidence(
 
     from cohorts.evidence.report import write
     from cohorts.evidence.run import DESIGNS, run
-    from cohorts.population.population import Population
+    from cohorts.ladder.artefact import learnt_population
     from twin.errors import TwinError
-    from twin.inference.priors import DEFAULT_PRIOR, load_prior
+    from twin.inference.priors import DEFAULT_PRIOR
 
     try:
-        population = Population(load_prior(prior or DEFAULT_PRIOR), {}, growth_standard)
+        population = learnt_population(prior or DEFAULT_PRIOR, growth_standard)
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("simulating study designs", total=len(DESIGNS))
-            found = run(population, out, share=share, done=lambda _: bar.advance(task))
+            found = run(population, out, share=share, workers=workers, done=lambda _: bar.advance(task))
         told = write(found, population, out)
     except TwinError as why:
         typer.echo(f"error ({why.code}): {why}", err=True)

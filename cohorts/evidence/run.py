@@ -6,8 +6,10 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import resources
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ import pandas as pd
 from cohorts.evidence.designs import course, days, direct, growth, hapo, tests, trials
 from cohorts.evidence.rules import Rule, load_rules
 from cohorts.population.population import Arrays, Population
+from scenarios.cli import start_engine
 
 Statistics = Mapping[str, tuple[float, ...]]
 GROUPS = 5  # of the delete-a-group jackknife that gives Monte-Carlo errors
@@ -24,23 +27,25 @@ GROUPS = 5  # of the delete-a-group jackknife that gives Monte-Carlo errors
 
 @dataclass(frozen=True)
 class Design:
-    """simulate : population and number of women to arrays; statistics : arrays to rows. women : of a full run."""
+    """simulate : population and number of women to arrays; statistics : arrays to rows. women : of a full run. cost :
+    about how long one takes, to begin with the longest."""
 
     name: str
     simulate: Callable[[Population, int], Arrays]
     statistics: Callable[[Arrays], Statistics]
     women: int
+    cost: float = 1.0
 
 
 DESIGNS: tuple[Design, ...] = (
     Design("direct", direct.simulate, direct.statistics, 16_384),
     Design("course", course.simulate, course.statistics, 32_768),
-    Design("hapo", hapo.simulate, hapo.statistics, 106_496),
-    Design("tests", tests.simulate, tests.statistics_followed, 65_536),
+    Design("hapo", hapo.simulate, hapo.statistics, 106_496, 5.0),
+    Design("tests", tests.simulate, tests.statistics_followed, 65_536, 4.0),
     Design("east-asian", tests.simulate_east_asian, tests.statistics_east_asian, 32_768),
     Design("days", days.simulate, days.statistics, 16_384),
     Design("growth", growth.simulate, growth.statistics, 32_768),
-    Design("trials", trials.simulate, trials.statistics, 32_768),
+    Design("trials", trials.simulate, trials.statistics, 32_768, 9.0),
 )
 
 
@@ -72,24 +77,43 @@ def run(
     out: Path,
     *,
     share: float = 1.0,
+    workers: int = 1,
     done: Callable[[str], None] = lambda _: None,
     designs: Sequence[Design] = DESIGNS,
 ) -> dict[str, Found]:
-    """All designs; each is stored when it is done, so that a run that was stopped goes on. share : of the women."""
+    """All designs; each is stored when it is done, so that a run that was stopped goes on.
+
+    share : of the women. workers : processes, each with a design at a time; the figures are the same.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Found] = {}
-    for design in designs:
-        women = max(2048, round(share * design.women))
-        key = f"{_identity(population)} {women} {source_hash()}"
-        path = out / f"design-{design.name}.json"
-        stored = json.loads(path.read_text()) if path.exists() else {}
-        if stored.get("key") != key:
-            rows = evaluate(design, population, women)
-            stored = {"key": key, "women": women, "rows": {r: [*f] for r, f in rows.items()}}
-            path.write_text(json.dumps(stored))
-        found |= {r: Found(tuple(v), tuple(e)) for r, (v, e) in stored["rows"].items()}
-        done(design.name)
-    return found
+    asked = [(d, population, max(2048, round(share * d.women)), out) for d in designs]
+    found: dict[str, dict[str, Found]] = {}
+    if workers == 1:
+        for a in asked:
+            found |= dict([_stored_or_made(a)])
+            done(a[0].name)
+    else:
+        # those that take longest first
+        with ProcessPoolExecutor(workers, get_context("spawn"), start_engine) as pool:
+            going = [pool.submit(_stored_or_made, a) for a in sorted(asked, key=lambda a: -a[0].cost)]
+            for made in as_completed(going):
+                found |= dict([made.result()])
+                done(made.result()[0])
+    return {row: f for d in designs for row, f in found[d.name].items()}
+
+
+def _stored_or_made(asked: tuple[Design, Population, int, Path]) -> tuple[str, dict[str, Found]]:
+    design, population, women, out = asked
+    key = f"{_identity(population)} {women} {source_hash()}"
+    path = out / f"design-{design.name}.json"
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    if stored.get("key") != key:
+        rows = evaluate(design, population, women)
+        stored = {"key": key, "women": women, "rows": {r: [*f] for r, f in rows.items()}}
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(stored))
+        part.replace(path)
+    return design.name, {r: Found(tuple(v), tuple(e)) for r, (v, e) in stored["rows"].items()}
 
 
 @functools.cache

@@ -34,12 +34,12 @@ def main() -> None:
     )
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="shelf of data")
     parser.add_argument("--work", type=Path, default=Path("out/prior"), help="folder of finished steps")
-    parser.add_argument("--rounds", type=int, default=12, help="of Gauss-Newton on each rung, at most")
+    parser.add_argument("--workers", type=int, default=2, help="processes side by side")
     args = parser.parse_args()
     from scenarios.cli import start_engine
 
     start_engine()
-    from cohorts.ladder import us_births
+    from cohorts.ladder import observed, us_births
     from cohorts.ladder.artefact import write
     from cohorts.ladder.delivery import fetuses, fit
     from cohorts.ladder.people import start_from
@@ -60,7 +60,8 @@ def main() -> None:
         say(
             f"{m.name}: center {m.before[0]:.4g} to {m.after[0]:.4g}, SD {m.before[1]:.3g} to {m.after[1]:.3g}"
         )
-    found = climb(start, rounds=args.rounds, folder=args.work, say=say)
+    real = observed.rules(args.shared)
+    found = climb(start, people=real, workers=args.workers, folder=args.work, say=say)
     prior = dataclasses.replace(found.prior, id=args.out.name)
     births = us_births.load(args.shared)
     say(f"hazards of birth: {len(births)} births")

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cohorts.ladder.fit import Fitted
-from twin.inference.priors import Prior
+from cohorts.population.population import Population
+from twin.inference.priors import DEFAULT_PRIOR, Prior, load_prior
 
 DRAWS = 100
+SCHEMA = "gdm-twin/population-prior/1"
+
+
+def learnt_population(name_or_path: str = DEFAULT_PRIOR, standard: str = "hadlock1991") -> Population:
+    """A prior with what was learnt beside it, where it was learnt: how clinics treat, how studies measure.
+
+    Raises : UnusableInput for a prior that is neither packaged nor a file.
+    """
+    prior = load_prior(name_or_path)
+    packaged = Path(str(resources.files("twin.inference"))) / "data" / f"{name_or_path}.json"
+    told = packaged if packaged.is_file() else Path(name_or_path).with_suffix(".json")
+    if not told.is_file():
+        return Population(prior, {}, standard)
+    found = json.loads(told.read_text(encoding="utf-8"))
+    if found.get("schema") != SCHEMA or found.get("sha256") != prior.sha256:
+        return Population(prior, {}, standard)
+    return Population(prior, found["beside"], standard)
 
 
 def to_toml(prior: Prior, says: str) -> str:
@@ -73,7 +92,7 @@ def write(
     )
     out.with_suffix(".toml").write_text(to_toml(prior, says), encoding="utf-8")
     told: dict[str, Any] = {
-        "schema": "gdm-twin/population-prior/1",
+        "schema": SCHEMA,
         "id": prior.id,
         "sha256": prior.sha256,
         "seed": seed,

@@ -19,6 +19,8 @@ from cohorts.population.numbers import Scale
 
 Statistics = Mapping[str, tuple[float, ...]]
 Model = Callable[[Mapping[str, float]], Statistics]
+#: numbers, statistics there, and points that differ from them in one number each, by its name: statistics of each
+Neighbours = Callable[[Statistics, Mapping[str, Mapping[str, float]]], Sequence[Statistics]]
 
 DEGREES = 4.0  # of freedom of the residuals
 DIFFERENCE = 0.5  # steps, of the differences that stand for derivatives
@@ -56,15 +58,24 @@ def learn(
     rules: Sequence[Rule],
     *,
     rounds: int = 5,
+    begin: np.ndarray | None = None,
+    neighbours: Neighbours | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Fitted:
-    """Fit the numbers to the rules' published values. model : numbers to statistics by row."""
+    """Fit the numbers to the rules' published values.
+
+    model : numbers to statistics by row. begin : steps to begin at. neighbours : the statistics of points that differ
+    in one number, by a shorter way than the model.
+    """
+    if neighbours is None:
+
+        def neighbours(_: Statistics, points: Mapping[str, Mapping[str, float]]) -> list[Statistics]:
+            return [model(p) for p in points.values()]
 
     def numbers(steps: np.ndarray) -> dict[str, float]:
         return {s.name: float(s.at(float(x))) for s, x in zip(scales, steps, strict=True)}
 
-    def residuals(steps: np.ndarray) -> tuple[np.ndarray, dict[str, tuple[float, ...]]]:
-        found = model(numbers(steps))
+    def residuals(found: Statistics) -> tuple[np.ndarray, dict[str, tuple[float, ...]]]:
         each = {
             r.row: tuple(float(x) for x in (np.array(found[r.row]) - np.array(r.published)) / errors(r))
             for r in rules
@@ -74,26 +85,29 @@ def learn(
     def loss(r: np.ndarray, steps: np.ndarray) -> float:
         return float((DEGREES + 1.0) * np.log1p(r**2 / DEGREES).sum() + steps @ steps)
 
-    steps = np.zeros(len(scales))
-    r, each = residuals(steps)
+    steps = np.zeros(len(scales)) if begin is None else begin.copy()
+    here = model(numbers(steps))
+    r, each = residuals(here)
     history = [loss(r, steps)]
     damping, H = 1e-2, np.eye(len(scales))
     for turn in range(rounds):
-        J = np.empty((len(r), len(scales)))
-        for i in range(len(scales)):
+        points = {}
+        for i, s in enumerate(scales):
             moved = steps.copy()
             moved[i] += DIFFERENCE
-            J[:, i] = (residuals(moved)[0] - r) / DIFFERENCE
+            points[s.name] = numbers(moved)
+        J = np.stack([(residuals(f)[0] - r) / DIFFERENCE for f in neighbours(here, points)], axis=1)
         weight = (DEGREES + 1.0) / (DEGREES + r**2)
         H = (J.T * weight) @ J + np.eye(len(scales))
         gradient = J.T @ (weight * r) + steps
         for _ in range(6):
             move = -np.linalg.solve(H + damping * np.diag(np.diag(H)), gradient)
             move *= min(1.0, LARGEST_STEP / np.abs(move).max())
-            new, new_each = residuals(steps + move)
+            there = model(numbers(steps + move))
+            new, new_each = residuals(there)
             value = loss(new, steps + move)
             if value < history[-1]:
-                steps, r, each = steps + move, new, new_each
+                steps, here, r, each = steps + move, there, new, new_each
                 damping = max(damping / 3.0, 1e-4)
                 history.append(value)
                 break

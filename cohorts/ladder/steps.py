@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,21 +19,24 @@ import numpy as np
 from cohorts.evidence.designs import course, days, growth, hapo, tests, trials
 from cohorts.evidence.rules import Rule, load_rules
 from cohorts.evidence.run import Design, Statistics, source_hash
+from cohorts.ladder import observed
 from cohorts.ladder.fit import Fitted, learn
-from cohorts.population.numbers import POSITIVE_CONSTANTS, Scale, scales
+from cohorts.population.numbers import POSITIVE_CONSTANTS, scales
 from cohorts.population.population import Population
+from scenarios.cli import start_engine
 from twin.inference.priors import Latent, Prior
 
 
 @dataclass(frozen=True)
 class Rung:
     """names : numbers learnt. designs : what they are learnt from, with few women. skip : rows these designs give that
-    belong to another rung."""
+    belong to another rung. rounds : of Gauss-Newton, at most."""
 
     name: str
     names: tuple[str, ...]
     designs: tuple[Design, ...]
     skip: tuple[str, ...] = ()
+    rounds: int = 4
 
 
 def _of(kind: str, *names: str) -> tuple[str, ...]:
@@ -69,6 +75,7 @@ MOTHER = Rung(
         ),
         *_of("effect", "S_I.bmi", "R0.bmi"),
         "measure.load_emptying",
+        "measure.held_back",
         "measure.routine_plasma",
         "site.east_asia_B",
     ),
@@ -95,15 +102,19 @@ FETUS = Rung(
         *_of("center", "fatness"),
         *_of("sd", "theta", "fatness", "head", "shape_hc_mm", "shape_ac_mm", "shape_fl_mm", "shape_bpd_mm"),
         *_of("constant", "xi_sd", "xi_weeks", "weight_39_g"),
-        *_of("effect", "theta.male", "fat.male"),
+        *_of("effect", "theta.male", "fat.male", "theta.smoking", "theta.hypertension", "late_growth.parous"),
+        *_of("effect", "growth.height", "growth.age", "growth.bmi", "growth.gain"),
+        "measure.observers",
     ),
-    (Design("growth", growth.simulate, growth.statistics, 8192),),
+    (
+        Design("growth", growth.simulate, growth.statistics, 8192),
+        Design("people", observed.simulate, observed.statistics, 8192),
+    ),
 )
 BIRTHS = Rung(
     "glucose and birth weight",
     (
         *_of("center", "gain", "fat_share"),
-        *_of("effect", "growth.bmi", "growth.gain"),
         *_of("measure", "cord_gain", "cord_ln_sd"),
     ),
     (Design("hapo", hapo.simulate, hapo.statistics, 16_384),),
@@ -114,7 +125,41 @@ CARE = Rung(
     (*_of("center", "E_max"), *_of("care", "diet", "diet_gain_kg", "metformin_gain_kg")),
     (Design("trials", trials.simulate, trials.statistics, 16_384),),
 )
-LADDER = (MOTHER, DAYS, FETUS, BIRTHS, CARE)
+APART = (MOTHER, DAYS, FETUS, BIRTHS, CARE)
+#: every number again, from where its rung left it, by all rows at once: a row of one rung says something of another's
+TOGETHER = Rung(
+    "all together",
+    tuple(name for rung in APART for name in rung.names),
+    (
+        Design("course", course.simulate, course.statistics, 8192),
+        Design("hapo", hapo.simulate, hapo.statistics, 16_384),
+        Design("tests", tests.simulate_tests, tests.statistics, 8192),
+        Design("east-asian", tests.simulate_east_asian, tests.statistics_east_asian, 8192),
+        Design("days", days.simulate, days.statistics, 4096),
+        Design("growth", growth.simulate, growth.statistics, 8192),
+        Design("people", observed.simulate, observed.statistics, 8192),
+        Design("trials", trials.simulate, trials.statistics, 8192),
+    ),
+    rounds=6,
+)
+LADDER = (*APART, TOGETHER)
+
+_FETAL = ("hapo", "growth", "people", "trials")
+#: designs that a number matters to; of the others, all
+MATTERS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys((*FETUS.names, *BIRTHS.names), _FETAL),
+    **{name: ("growth", "people") for name in FETUS.names if "shape" in name or "head" in name},
+    **dict.fromkeys(("center.sensor_offset", "sd.sensor_offset", "center.cgm_cv"), ("days",)),
+    **dict.fromkeys(("center.s_ex", "measure.old_meter"), ("days",)),
+    **dict.fromkeys(("measure.held_back", "measure.routine_plasma"), ("course",)),
+    **dict.fromkeys(CARE.names, ("trials",)),
+    "care.diet": ("days", "trials"),
+    "measure.load_emptying": ("tests", "east-asian", "trials"),
+    "measure.cord_gain": ("hapo", "trials"),
+    "measure.cord_ln_sd": ("hapo",),
+    "measure.observers": ("growth",),
+    "site.east_asia_B": ("east-asian",),
+}
 
 
 class Climbed(NamedTuple):
@@ -125,11 +170,12 @@ class Climbed(NamedTuple):
     fits: dict[str, Fitted]
 
 
-def rules_of(rung: Rung, statistics: Statistics) -> list[Rule]:
-    """Rows to calibrate on that the rung's designs give."""
+def rules_of(rung: Rung, statistics: Statistics, people: Sequence[Rule] = ()) -> list[Rule]:
+    """Rows to calibrate on that the rung's designs give. people : rows of real data, beside the evidence."""
+    every = {**load_rules(), **{r.row: r for r in people}}
     return [
         r
-        for row, r in load_rules().items()
+        for row, r in every.items()
         if r.role == "calibrate" and r.published and row in statistics and row not in rung.skip
     ]
 
@@ -139,31 +185,45 @@ def climb(
     *,
     standard: str = "hadlock1991",
     ladder: Sequence[Rung] = LADDER,
-    rounds: int = 8,
+    people: Sequence[Rule] = (),
+    workers: int = 1,
     folder: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Climbed:
-    """Learn rung by rung. folder : keeps each rung's fit, so that a climb that was stopped goes on."""
-    numbers: dict[str, float] = {}
-    fits = {}
-    for i, rung in enumerate(ladder):
-        key = f"{source_hash()} {prior.sha256} {standard} {rounds} {sorted(numbers.items())}"
-        kept = folder / f"rung-{i + 1}.json" if folder else None
-        if kept and (stored := _stored(kept, key)):
-            fits[rung.name] = stored
-            numbers |= stored.numbers
-            say(f"{rung.name}: as stored")
-            continue
-        start = [_from(numbers, s) for s in scales(prior, rung.names)]
+    """Learn rung by rung.
 
-        model = functools.partial(shown, prior, standard, rung, dict(numbers))
-        rules = rules_of(rung, model({s.name: s.value for s in start}))
-        say(f"{rung.name}: {len(start)} numbers, {len(rules)} rows")
-        fits[rung.name] = learn(model, start, rules, rounds=rounds, say=say)
-        numbers |= fits[rung.name].numbers
+    people : rows of real data. workers : processes that try numbers side by side. folder : keeps each rung's fit, so
+    that a climb that was stopped goes on.
+    """
+    numbers: dict[str, float] = {}
+    fits: dict[str, Fitted] = {}
+    steps: dict[str, float] = {}
+    own = hashlib.sha256(
+        repr((people, [(r.names, r.rounds, [d.women for d in r.designs]) for r in ladder])).encode()
+    )
+    for i, rung in enumerate(ladder):
+        key = f"{source_hash()} {prior.sha256} {standard} {own.hexdigest()} {sorted(numbers.items())}"
+        kept = folder / f"rung-{i + 1}.json" if folder else None
+        stored = _stored(kept, key) if kept else None
+        if stored:
+            say(f"{rung.name}: as stored")
+        start = scales(prior, rung.names)
+        known = {k: v for k, v in numbers.items() if k not in rung.names}
+        model = functools.partial(shown, prior, standard, rung, known)
+        if not stored:
+            rules = rules_of(rung, model({s.name: s.value for s in start}), people)
+            say(f"{rung.name}: {len(start)} numbers, {len(rules)} rows")
+            begin = np.array([steps.get(s.name, 0.0) for s in start])
+            with _Nearby(prior, standard, rung, known, workers) as nearby:
+                stored = learn(
+                    model, start, rules, rounds=rung.rounds, begin=begin, neighbours=nearby, say=say
+                )
+        fits[rung.name] = stored
+        numbers |= stored.numbers
+        steps |= dict(zip(stored.numbers, stored.steps, strict=True))
         if kept:
             part = kept.with_suffix(".part")
-            part.write_text(json.dumps({"key": key, **fits[rung.name].as_json()}))
+            part.write_text(json.dumps({"key": key, **stored.as_json()}))
             part.replace(kept)
     return Climbed(learnt(prior, numbers, fits), numbers, fits)
 
@@ -176,19 +236,61 @@ def _stored(path: Path, key: str) -> Fitted | None:
 
 
 def shown(
-    prior: Prior, standard: str, rung: Rung, known: Mapping[str, float], tried: Mapping[str, float]
+    prior: Prior,
+    standard: str,
+    rung: Rung,
+    known: Mapping[str, float],
+    tried: Mapping[str, float],
+    moved: str | None = None,
 ) -> Statistics:
-    """Statistics of a rung's designs under numbers known from earlier rungs and tried on this one."""
+    """Statistics of a rung's designs under numbers known from earlier rungs and tried on this one.
+
+    moved : only the designs that this number matters to.
+    """
     every = {k: jnp.float32(v) for k, v in {**known, **tried}.items()}
     population = Population(prior, every, standard)
     found: dict[str, tuple[float, ...]] = {}
     for design in rung.designs:
-        found |= design.statistics(design.simulate(population, design.women))
+        if moved is None or design.name in MATTERS.get(moved, (design.name,)):
+            found |= design.statistics(design.simulate(population, design.women))
     return found
 
 
-def _from(numbers: Mapping[str, float], scale: Scale) -> Scale:
-    return scale._replace(value=numbers.get(scale.name, scale.value))
+class _Nearby:
+    """Statistics of points that differ in one number, in processes side by side."""
+
+    def __init__(
+        self, prior: Prior, standard: str, rung: Rung, known: Mapping[str, float], workers: int
+    ) -> None:
+        self._one = functools.partial(_moved, prior, standard, rung, known)
+        self._pool = (
+            ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=start_engine)
+            if workers > 1
+            else None
+        )
+
+    def __call__(self, here: Statistics, points: Mapping[str, Mapping[str, float]]) -> list[Statistics]:
+        order = sorted(points, key=lambda name: len(MATTERS.get(name, "everything")), reverse=True)
+        run = map if self._pool is None else self._pool.map
+        found = dict(zip(order, run(self._one, [(name, points[name]) for name in order]), strict=True))
+        return [{**here, **found[name]} for name in points]
+
+    def __enter__(self) -> _Nearby:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
+def _moved(
+    prior: Prior,
+    standard: str,
+    rung: Rung,
+    known: Mapping[str, float],
+    point: tuple[str, Mapping[str, float]],
+) -> Statistics:
+    return shown(prior, standard, rung, known, point[1], point[0])
 
 
 def learnt(prior: Prior, numbers: Mapping[str, float], fits: Mapping[str, Fitted]) -> Prior:

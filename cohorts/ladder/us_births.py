@@ -1,4 +1,5 @@
-"""Registered US births of 2022 as the ladder uses them: singletons of women without diabetes before pregnancy."""
+"""Registered US births as the ladder uses them: singletons; of 2022 with gestational diabetes told apart, of 2014 with
+smoking."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from cohorts.ladder.delivery import Group, group
 from twin.forecast.onset import Who
 
 FILE = "data/us_births_2022/births2022.csv.gz"
+FILE_2014 = "data/us_births_2014/natality2014_100k.csv.gz"
 INCH_CM, LB_KG = 2.54, 0.45359237
 
 
@@ -40,6 +42,31 @@ def load(shared: Path) -> pd.DataFrame:
         }
     )
     return found.reset_index(drop=True)
+
+
+def load_2014(shared: Path) -> pd.DataFrame:
+    """week (completed), weight_g, male, parous, bmi, height_cm, age_y, smoking (in pregnancy), hypertension, gain_kg.
+
+    Women without any diabetes, rows with all of it.
+    """
+    d = pd.read_csv(shared / FILE_2014)
+    d = d[(d["dplural"] == 1) & (d["urf_diab"] == "n")]
+    cigarettes = d[["cig_1", "cig_2", "cig_3"]]
+    found = pd.DataFrame(
+        {
+            "week": d["combgest"],
+            "weight_g": d["dbwt"].astype(float),
+            "male": (d["sex"] == "M").astype(int),
+            "parous": (d["priorlive"] > 0).astype(float).where(d["priorlive"].notna()),
+            "bmi": d["pwgt_r"] * LB_KG / (d["m_ht_in"] * INCH_CM / 100.0) ** 2,
+            "height_cm": d["m_ht_in"] * INCH_CM,
+            "age_y": d["mager"],
+            "smoking": (cigarettes.max(axis=1) > 0).astype(float).where(cigarettes.notna().all(axis=1)),
+            "hypertension": ((d["urf_chyper"] == "y") | (d["urf_phyper"] == "y")).astype(float),
+            "gain_kg": (d["dwgt_r"] - d["pwgt_r"]) * LB_KG,
+        }
+    )
+    return found.dropna().reset_index(drop=True)
 
 
 def groups(births: pd.DataFrame) -> list[Group]:

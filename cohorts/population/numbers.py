@@ -54,6 +54,12 @@ BESIDE: Mapping[str, tuple[float, float, bool]] = {
         0.3,
         False,
     ),  # exponent by which larger glucose drinks empty more slowly (assumed)
+    "measure.observers": (1.6, 0.2, True),  # error of two observers over that of one [C-ERR-01..04, RECALLED]
+    "measure.held_back": (
+        0.5,
+        0.25,
+        True,
+    ),  # share of fasting insulin's action that is on production (assumed)
     "measure.routine_plasma": (
         0.95,
         0.03,

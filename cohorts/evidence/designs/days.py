@@ -19,8 +19,8 @@ from twin.observation.residual import CGM_STEP_MIN, dynamics
 from twin.physiology.simulate import COARSE_STEP_MIN
 
 NORMAL = Who(bmi=(18.5, 35.0), ln_bmi=(3.19, 0.17), smoking=0.0, hypertension=0.0)
-SENSOR_SHARE = (
-    0.72  # of the residual's variance that is the sensor's: 8 % of it, 5 % of the day [MODEL 1.5, 3.3]
+SENSOR_CV = (
+    0.08  # the sensor's own error around its level [MODEL 1.5]; what else the residual has is of her days
 )
 MEALS_MIN = (210.0, 510.0, 870.0)  # since 04:00, the main meals of the reference day
 FASTING_MIN = 150.0
@@ -62,10 +62,12 @@ def simulate(population: Population, n: int, seed: int = 7) -> Arrays:
                     f"{k}_{week:g}": v for k, v in _sensor(averaged, np.asarray(cv), round(week)).items()
                 }
             if week == 34.0:
-                off = np.asarray(level) - np.asarray(G)
-                found |= _against_plasma(np.asarray(G), off, np.asarray(level), np.asarray(cv), women)
-        walked, *_ = sensed(prior, numbers, lanes, jnp.asarray(32.0), Arm(start_week=0.0, walks=1.0))
-        rested, *_ = sensed(prior, numbers, lanes, jnp.asarray(32.0), Arm())
+                found |= _against_plasma(np.asarray(G), np.asarray(level), women)
+        # women of the walking trials are under dietary care in both arms
+        diet = beside(numbers, "care.diet")
+        at_32 = jnp.asarray(32.0)
+        walked, *_ = sensed(prior, numbers, lanes, at_32, Arm(start_week=0.0, carbohydrate=diet, walks=1.0))
+        rested, *_ = sensed(prior, numbers, lanes, at_32, Arm(start_week=0.0, carbohydrate=diet))
         awake = slice(round(150 / COARSE_STEP_MIN), round(1140 / COARSE_STEP_MIN))
         for name, G in (("walked", walked), ("rested", rested)):
             x = np.asarray(G)
@@ -119,12 +121,9 @@ def _residual(times: int, women: int, day: int) -> np.ndarray:
     return np.stack(seen)
 
 
-def _against_plasma(
-    G: np.ndarray, off: np.ndarray, level: np.ndarray, cv: np.ndarray, women: Women
-) -> Arrays:
+def _against_plasma(G: np.ndarray, level: np.ndarray, women: Women) -> Arrays:
     at = [round(m / COARSE_STEP_MIN) for m in np.linspace(60.0, 1380.0, 24)]
-    own = np.sqrt(SENSOR_SHARE) * cv * women.reading[:24]
-    shown, true = level[at] * np.exp(own), G[at]
+    shown, true = level[at] * np.exp(SENSOR_CV * women.reading[:24]), G[at]
     apart = np.abs(shown - true)
     near = apart <= np.where(true < 100.0, 20.0, 0.2 * true)
     return {"relative": 100.0 * (apart / true).mean(axis=0), "near": 100.0 * near.mean(axis=0)}

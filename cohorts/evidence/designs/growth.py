@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from cohorts.evidence.designs.course import meets_iadpsg
 from cohorts.evidence.statistics import slope, standardised
 from cohorts.population.birth import between, births
 from cohorts.population.engine import Arm, Lanes, Numbers, fasting, latents_of, pregnancy, tolerance_test
+from cohorts.population.numbers import beside
 from cohorts.population.population import Arrays, Population, gather
 from cohorts.population.women import Who, Women
 from twin.encode import SCAN_SD
@@ -22,20 +24,21 @@ from twin.physiology.fetus import MEASURES, latent_ln_biometry
 from twin.physiology.parameters import FetalParams
 
 WEEKS = (14.0, 16.0, 20.0, 24.0, 28.0, 32.0, 36.0, 40.0)
+AT_WEEKS = np.array(WEEKS, dtype=np.float32)[:, None]
 HEALTHY = Who(bmi=(18.5, 30.0), smoking=0.0, hypertension=0.0, nulliparous=0.6)
 FAT_ENERGY, LEAN_ENERGY = 9.3, 1.0  # kcal/g [C-EN-03, RECALLED]
 
 
-@functools.partial(jax.jit, static_argnames=("prior", "weeks"))
+@functools.partial(jax.jit, static_argnames="prior")
 def biometry(
-    prior: Prior, numbers: Numbers, who: Lanes, L: jax.Array, F: jax.Array, weeks: tuple[float, ...]
+    prior: Prior, numbers: Numbers, who: Lanes, L: jax.Array, F: jax.Array, weeks: jax.Array
 ) -> tuple[jax.Array, jax.Array, FetalParams]:
     """ln of the four measures with the fetus's own shape, (measure, week, woman); ln weight; the fetus.
 
-    weeks : recorded; a fetus is measured at its true age.
+    weeks : recorded, (week, 1) or (week, woman); a fetus is measured at its true age.
     """
     latents = latents_of(prior, numbers, who)
-    week = jnp.asarray(weeks, dtype=who.z.dtype)[:, None] + latents.dating_shift_weeks[None]
+    week = weeks + latents.dating_shift_weeks[None]
     measures = latent_ln_biometry(L, F, week, latents.fetus.q_scale[None], who.data.table)
     return measures + latents.shape[: len(MEASURES), None], jnp.log(L + F), latents.fetus
 
@@ -45,7 +48,7 @@ def biometry(
 OWN_SHARE = {"hc_mm": 0.51, "ac_mm": 0.75, "fl_mm": 0.845, "bpd_mm": 0.69}
 
 
-def _one_centre(population: Population) -> dict[str, float]:
+def one_centre(population: Population) -> dict[str, float]:
     """SDs of the shape latents in a study with one protocol."""
     sd = {x.name: x.sd for x in population.prior.latents}
     names = {q: f"shape_{q}" for q in OWN_SHARE}
@@ -64,13 +67,13 @@ def scanned(women: Women, true: np.ndarray, first: int) -> np.ndarray:
 
 def simulate(population: Population, n: int, seed: int = 3, who: Who = HEALTHY) -> Arrays:
     prior = population.prior
-    numbers = {**population.numbers, **_one_centre(population)}
+    numbers = {**population.numbers, **one_centre(population)}
 
     def look(women: Women, lanes: Lanes) -> Arrays:
         weeks = pregnancy(prior, numbers, lanes, Arm(), False)
         L, F = (np.stack([between(x, np.full(len(women), w)) for w in WEEKS]) for x in (weeks.L, weeks.F))
         measures, ln_weight, _ = biometry(
-            prior, numbers, lanes, jnp.asarray(L, jnp.float32), jnp.asarray(F, jnp.float32), WEEKS
+            prior, numbers, lanes, jnp.asarray(L, jnp.float32), jnp.asarray(F, jnp.float32), AT_WEEKS
         )
         test, _ = tolerance_test(
             prior, numbers, lanes, 26.0, women.test_day[0], 75.0, (0.0, 60.0, 120.0)
@@ -85,13 +88,14 @@ def simulate(population: Population, n: int, seed: int = 3, who: Who = HEALTHY) 
             "edges_F": weeks.F,
             "gdm": meets_iadpsg(np.asarray(test)),
             "fasting": fasting(prior, numbers, lanes, (15.0, 31.0)).G,
+            "observers": np.full(len(women), float(beside(numbers, "measure.observers"))),
             **births(women, weeks, population.standard),
         }
 
     return gather(population, seed, n, look, who)
 
 
-def _efw(ln: np.ndarray, formula: str = "hadlock3") -> np.ndarray:
+def efw_ln(ln: np.ndarray, formula: str = "hadlock3") -> np.ndarray:
     """ln EFW of ln measures (measure, ...)."""
     named = {q: jnp.asarray(np.exp(ln[i])) for i, q in enumerate(MEASURES)}
     return np.log(np.asarray(efw_g(formula, **{q: named[q] for q in formula_needs(formula)})))
@@ -104,8 +108,9 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     c = {k: v[..., healthy] for k, v in c.items()}
     scan, again, ln_w = c["scan"], c["again"], c["ln_weight"]
     row = {q: MEASURES.index(q) for q in MEASURES}
-    efw = _efw(scan)
+    efw = efw_ln(scan)
     boy, day = c["male"], c["birth_day"]
+    observers = float(c["observers"][0])
     late = [at[w] for w in (28.0, 32.0, 36.0, 40.0)]
 
     def cv(q: str) -> tuple[float, ...]:
@@ -113,7 +118,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         return tuple(float(100.0 * x[at[w]].std() / x[at[w]].mean()) for w in (20.0, 28.0, 32.0, 36.0))
 
     def error(formula: str) -> float:
-        off = np.expm1(_efw(scan[:, at[36.0]], formula) - ln_w[at[36.0]])
+        off = np.expm1(efw_ln(scan[:, at[36.0]], formula) - ln_w[at[36.0]])
         return float(100.0 * off.std())
 
     def limits(q: str) -> float:
@@ -124,19 +129,17 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         return float(np.corrcoef(a, b)[0, 1])
 
     def spread(formula: str) -> tuple[float, ...]:
-        ln = _efw(scan, formula)
+        ln = efw_ln(scan, formula)
         return tuple(float(np.diff(np.quantile(ln[i], [0.1, 0.9]))[0]) for i in late)
 
     z_birth = standardised(c["birth_weight_g"], day, boy)
     change = (efw_true := np.asarray(ln_w))[at[32.0]] - efw_true[at[28.0]]
     change = 100.0 * (change - change.mean())
 
-    def born(week: float, boys: bool) -> np.ndarray:
-        """Weight at birth if born in that week."""
-        here = boy == boys
-        w = between(c["edges_L"] + c["edges_F"], np.full(len(boy), week))[here]
-        rng = np.random.default_rng(11)
-        return np.asarray(w * np.exp(0.06 * rng.standard_normal(len(w))))
+    newborn = {b: _by_day(c["birth_weight_g"][boy == b], day[boy == b]) for b in (True, False)}
+
+    def born(week: float, boys: bool, q: float = 0.5) -> float:
+        return newborn[boys](week, q)
 
     def mass(which: str, week: float, boys: bool) -> np.ndarray:
         return between(c[f"edges_{which}"], np.full(len(boy), week))[boy == boys]
@@ -160,10 +163,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         F, L = ((between(c[f"edges_{k}"], high) - between(c[f"edges_{k}"], low)).mean() for k in ("F", "L"))
         return float(100.0 * FAT_ENERGY * F / (FAT_ENERGY * F + LEAN_ENERGY * L))
 
-    gains = [
-        float(np.median(born(w + 1.0, True)) - np.median(born(w, True))) / 1000.0
-        for w in (37.0, 38.0, 39.0, 40.0)
-    ]
+    gains = [(born(w + 1.0, True) - born(w, True)) / 1000.0 for w in (37.0, 38.0, 39.0, 40.0)]
     term = (day >= 38 * 7) & (day < 41 * 7)
     rise = (c["fasting"][1] - c["fasting"][0]) / 18.0156
     # one scan at 32 weeks with covariates and the day of birth
@@ -172,7 +172,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     )
     fit = X @ np.linalg.lstsq(X, c["birth_weight_g"], rcond=None)[0]
     explained = 1.0 - float(((c["birth_weight_g"] - fit) ** 2).mean() / c["birth_weight_g"].var())
-    repeats = np.expm1(_efw(scan) - _efw(again))[late[:3]]
+    repeats = np.expm1(efw_ln(scan) - efw_ln(again))[late[:3]]
     variance = {
         q: (np.exp(scan[row[q]]).var(), np.exp(scan[row[q]] - again[row[q]]).var() / 2.0) for q in MEASURES
     }
@@ -189,7 +189,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "C-EFW-09": (error("hadlock4"),),
         "C-EFW-10": (
             float(100.0 * repeats.std() / np.sqrt(2.0)),
-            float(100.0 * repeats.std() / np.sqrt(2.0)),
+            observers * float(100.0 * repeats.std() / np.sqrt(2.0)),
         ),
         "C-EFW-14": (error("hadlock4"),),
         "C-STD-01": (float(np.mean([100.0 * (np.exp(efw[i]).std() / np.exp(efw[i]).mean()) for i in late])),),
@@ -201,11 +201,8 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "C-STD-08": spread("intergrowth21"),
         "C-STD-09": spread("hadlock3"),
         "C-STD-12": tuple(p(c["birth_weight_g"][term], 0.25, 0.5, 0.75)),
-        "C-STD-13": tuple(v / 1000.0 for b in (True, False) for v in p(born(40.14, b), 0.1, 0.5, 0.9)),
-        "C-STD-14": tuple(
-            (float(np.median(born(w, True))) - float(np.median(born(w, False)))) / 1000.0
-            for w in (37.14, 40.14)
-        ),
+        "C-STD-13": tuple(born(40.14, b, q) / 1000.0 for b in (True, False) for q in (0.1, 0.5, 0.9)),
+        "C-STD-14": tuple((born(w, True) - born(w, False)) / 1000.0 for w in (37.14, 40.14)),
         "C-BC-01": (*(float(np.median(x)) for x in fats[True]), *(band(x) for x in fats[True])),
         "C-BC-02": (*(float(np.median(x)) for x in fats[False]), *(band(x) for x in fats[False])),
         "C-BC-03": (
@@ -221,7 +218,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "C-ERR-01": (limits("hc_mm"),),
         "C-ERR-02": (limits("ac_mm"),),
         "C-ERR-03": (limits("fl_mm"),),
-        "C-ERR-04": (limits("hc_mm"), limits("ac_mm"), limits("fl_mm")),
+        "C-ERR-04": tuple(observers * limits(q) for q in ("hc_mm", "ac_mm", "fl_mm")),
         "C-ERR-05": tuple(within[q] for q in ("bpd_mm", "ac_mm", "hc_mm", "fl_mm")),
         "C-LONG-02": (
             r(efw[at[28.0]], efw[at[32.0]]),
@@ -236,6 +233,18 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "C-BMI-03": (slope(z_birth, rise, c["bmi"], c["extra_gain_kg"]),),
         "D-BWGA-01": tuple(gains),
     } | apart
+
+
+def _by_day(weight: np.ndarray, day: np.ndarray) -> Callable[[float, float], float]:
+    """Centiles of newborns by exact week of birth: a curve through ln weight from 36 to 42 weeks, residuals alike."""
+    here = (day >= 36 * 7) & (day < 42 * 7)
+    curve = np.polynomial.Polynomial.fit(day[here] / 7.0, np.log(weight[here]), 3)
+    residual = np.log(weight[here]) - curve(day[here] / 7.0)
+
+    def centile(week: float, q: float) -> float:
+        return float(np.exp(curve(week) + np.quantile(residual, q)))
+
+    return centile
 
 
 def _bradford(c: Arrays, at: dict[float, int]) -> dict[str, tuple[float, ...]]:

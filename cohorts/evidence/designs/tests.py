@@ -49,7 +49,7 @@ def simulate(
     def look(women: Women, lanes: Lanes) -> Arrays:
         at = prior.index["B"]
         shift = np.log(secretion) / float(numbers.get("sd.B", prior.latents[at].sd))
-        lanes = lanes._replace(z=lanes.z.at[at].add(shift))
+        lanes = lanes._replace(z=lanes.z.at[at].add(jnp.float32(shift)))
 
         def test(
             load: float, minutes: tuple[float, ...], day: int, noise: int

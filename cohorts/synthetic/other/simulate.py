@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from cohorts.population.birth import MIDDLE_WEEK, days_of_birth
+from cohorts.population.waiting import MIDDLE_WEEK, days_of_birth
 from cohorts.synthetic.arms import by_arm
 from cohorts.synthetic.design import Design
 from cohorts.synthetic.lapses import as_scanned, pricks_taken, sensor_on

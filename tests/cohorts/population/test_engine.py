@@ -9,9 +9,10 @@ import pytest
 
 from cohorts.population.engine import Arm, lanes, pregnancy, tolerance_test
 from cohorts.population.women import draw
-from cohorts.synthetic.physics import outcomes, stack
+from cohorts.synthetic.physics import Birth, outcomes, stack, usual_ln
 from cohorts.synthetic.skeleton import skeleton_record
 from twin.encode import encode
+from twin.forecast.onset import Who
 from twin.inference.priors import load_prior
 from twin.observation.blocks import OGTT_ASSAY_CV, OGTT_MODEL_CV
 from twin.record import Statement
@@ -77,7 +78,9 @@ def both(ranks_may_differ):
         z[day.index(f"test0_{name}"), : len(w)] = w.test_day[0][j]
     z[:, len(w) :] = z[:, len(w) - 1 : len(w)]
     keys = np.zeros((3, 2, width), dtype=np.uint32)
-    one = outcomes(prior, stacked, z, keys, np.full(width, 40.0))
+    some = np.zeros(width)
+    birth = Birth(some + 0.5, some + 280.0, Who(some, some, some), usual_ln("hadlock1991"))
+    one = outcomes(prior, stacked, z, keys, birth, 200)
     return prior, w, side, one
 
 
