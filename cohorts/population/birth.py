@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cohorts.population.engine import Weeks
-from cohorts.population.waiting import MIDDLE_WEEK, days_of_birth
+from cohorts.population.waiting import INDUCED, MIDDLE_WEEK, days_of_birth, share_initiated
 from cohorts.population.women import Women
 from twin.forecast.delivery import POST_TERM_DAY
 from twin.forecast.ensemble import BIRTH_RESIDUAL_SD
@@ -43,6 +43,15 @@ def births(
         "fat_share": fat / (lean + fat),
         "fetal_insulin": between(np.asarray(weeks.J), at),
     }
+
+
+def induced(women: Women, weeks: Weeks, standard: str, gestational_diabetes: bool) -> np.ndarray:
+    """Chance of induction, (woman,), as in US births of 2022. gestational_diabetes : whether her clinic knows of it."""
+    ln = np.log(np.asarray(weeks.L, dtype=float) + np.asarray(weeks.F, dtype=float))
+    n = len(women)
+    who = Who(np.full(n, float(gestational_diabetes)), women.hypertension.astype(float), women.parity > 0)
+    at_days = joined(ln, FIRST_WEEK, MIDDLE_WEEK)
+    return INDUCED[gestational_diabetes] * share_initiated(at_days, np.asarray(weeks.shift), who, standard)
 
 
 def joined(edges: np.ndarray, first_week: int, week: np.ndarray) -> np.ndarray:

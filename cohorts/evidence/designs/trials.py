@@ -12,7 +12,7 @@ import numpy as np
 
 from cohorts.evidence.designs.course import meets_iadpsg
 from cohorts.evidence.statistics import odds_ratio, slope
-from cohorts.population.birth import births
+from cohorts.population.birth import births, induced
 from cohorts.population.engine import Arm, Lanes, pregnancy, subset, tolerance_test
 from cohorts.population.numbers import beside
 from cohorts.population.population import Arrays, Population, gather
@@ -88,6 +88,8 @@ def simulate(population: Population, n: int, seed: int = 5) -> Arrays:
                 found |= {
                     f"{name}.{k}": v for k, v in _outcome(women, weeks, population.standard, last_day).items()
                 }
+                if name == "none":
+                    found["none.induced"] = induced(women, weeks, population.standard, False)
         # drugs take eight times as long: only women with a diagnosis
         sick = (
             meets_iadpsg(found["test_75"])
@@ -98,7 +100,9 @@ def simulate(population: Population, n: int, seed: int = 5) -> Arrays:
         for name, (arm, drugs, last_day) in arms.items():
             if drugs:
                 weeks = pregnancy(prior, numbers, few, arm, drugs)
-                for k, v in _outcome(some, weeks, population.standard, last_day).items():
+                outcome = _outcome(some, weeks, population.standard, last_day)
+                outcome["induced"] = induced(some, weeks, population.standard, True)
+                for k, v in outcome.items():
                     every = np.full(len(women), np.nan)
                     every[sick] = v[: int(sick.sum())]
                     found[f"{name}.{k}"] = every
@@ -177,6 +181,10 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
             float(w("insulin", mild).mean() - w("none", mild).mean()),
         ),
         "D-ACH-02": (large("insulin", mild), large("none", mild), over("insulin", mild), over("none", mild)),
+        "D-ACH-03": (
+            100.0 * arm_mean("induced", "insulin", mild),
+            100.0 * arm_mean("induced", "none", mild),
+        ),
         "D-EME-01": (versus("fasting_32", "metformin", "insulin", iadpsg) / MMOL,),
         "D-EME-02": (versus("fasting_38", "metformin", "insulin", iadpsg) / MMOL,),
         "D-EME-03": (share["insulin"], share["metformin"] / max(share["insulin"], 1e-6)),
