@@ -22,6 +22,14 @@ from typing import Any
 START = "evidence-1"
 SEED = 20261123
 PEOPLE = ("vanderbilt", "tokyo")
+DATA = (
+    "data/cgm_meals_bigideas/cgm.csv.gz",
+    "data/cgm_meals_insulin_shanghai/records.csv.gz",
+    "data/us_births_2014/natality2014_100k.csv.gz",
+    "data/us_births_2022/births2022.csv.gz",
+    "data/sydney_ultrasound_birthweight/scans.csv",
+    "data/kings_abdominal_circumference/abdom.csv",
+)
 FETUSES = 4096  # whose births are followed
 
 
@@ -39,7 +47,7 @@ def main() -> None:
     from scenarios.cli import start_engine
 
     start_engine()
-    from cohorts.ladder import observed, us_births
+    from cohorts.ladder import observed, sensors, us_births
     from cohorts.ladder.artefact import write
     from cohorts.ladder.delivery import fetuses, fit
     from cohorts.ladder.people import start_from
@@ -56,6 +64,8 @@ def main() -> None:
 
     people = [_people(args.shared, name, args.work, say) for name in PEOPLE]
     start, moved = start_from(load_prior(START), people)
+    start, worn = sensors.start_from(start, sensors.people(args.shared))
+    moved += worn
     for m in moved:
         say(
             f"{m.name}: center {m.before[0]:.4g} to {m.after[0]:.4g}, SD {m.before[1]:.3g} to {m.after[1]:.3g}"
@@ -69,7 +79,7 @@ def main() -> None:
     made_of = {
         "rules.csv": _hash((resources.files("cohorts.evidence") / "rules.csv").read_bytes()),
         START: load_prior(START).sha256,
-        us_births.FILE: _hash((args.shared / us_births.FILE).read_bytes()),
+        **{name: _hash((args.shared / name).read_bytes()) for name in DATA},
         **{a["data"]: a["data_sha256"] for a in people},
     }
     told = {"people": [m._asdict() for m in moved], "births": hazards.as_json()}

@@ -2,9 +2,9 @@
 
 Unknown are steps of the numbers (`numbers.scales`), normal with SD 1 before any evidence. What is compared are the
 statistics of designs with their published values; a row's standard error is a quarter of its band. The women are the
-same at every point, so statistics are smooth in the numbers and differences are sharp. Residuals count as of a Student
-t: a row that no population can meet does not bend the others. The covariance at the end is
-what the evidence leaves open: the prior's own draws.
+same at every point, so statistics are smooth in the numbers and differences are sharp. Residuals beyond the band count
+by their size, not their square (pseudo-Huber): a row that no population can meet pulls no harder the further it is. The
+covariance at the end is what the evidence leaves open: the prior's own draws.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Model = Callable[[Mapping[str, float]], Statistics]
 #: numbers, statistics there, and points that differ from them in one number each, by its name: statistics of each
 Neighbours = Callable[[Statistics, Mapping[str, Mapping[str, float]]], Sequence[Statistics]]
 
-DEGREES = 4.0  # of freedom of the residuals
+BEND = 2.0  # standard errors, the edge of the band, from which a residual counts by its size
 DIFFERENCE = 0.5  # steps, of the differences that stand for derivatives
 LARGEST_STEP = 1.5
 RECALLED_WIDER = 2.0  # a recalled figure counts with twice its error
@@ -83,7 +83,7 @@ def learn(
         return np.concatenate([np.array(v) for v in each.values()]), each
 
     def loss(r: np.ndarray, steps: np.ndarray) -> float:
-        return float((DEGREES + 1.0) * np.log1p(r**2 / DEGREES).sum() + steps @ steps)
+        return float(2.0 * BEND**2 * (np.sqrt(1.0 + (r / BEND) ** 2) - 1.0).sum() + steps @ steps)
 
     steps = np.zeros(len(scales)) if begin is None else begin.copy()
     here = model(numbers(steps))
@@ -97,7 +97,7 @@ def learn(
             moved[i] += DIFFERENCE
             points[s.name] = numbers(moved)
         J = np.stack([(residuals(f)[0] - r) / DIFFERENCE for f in neighbours(here, points)], axis=1)
-        weight = (DEGREES + 1.0) / (DEGREES + r**2)
+        weight = 1.0 / np.sqrt(1.0 + (r / BEND) ** 2)
         H = (J.T * weight) @ J + np.eye(len(scales))
         gradient = J.T @ (weight * r) + steps
         for _ in range(6):

@@ -16,6 +16,7 @@ from twin.inference.priors import Latent, Prior
 
 TAKEN = ("k_e", "K_d", "G_s")
 LEAST_INFORMED = 0.2  # of the spread between people that one test removes
+SPREAD_LN_SD = 0.25  # a spread's own doubt, as `numbers.SD_LN_SD`
 POPULATION_SD = 0.15  # ln, by which these centers differ between populations (assumed)
 
 
@@ -36,7 +37,7 @@ def start_from(prior: Prior, artefacts: Sequence[Mapping[str, Any]]) -> tuple[Pr
         if not rows:
             continue
         at = prior.index[name]
-        found = _combined(latents[at], rows)
+        found = combined(latents[at], [_row(r) for r in rows], POPULATION_SD)
         old, latents[at] = latents[at], found
         moved.append(
             Moved(
@@ -46,20 +47,27 @@ def start_from(prior: Prior, artefacts: Sequence[Mapping[str, Any]]) -> tuple[Pr
     return dataclasses.replace(prior, latents=tuple(latents)), moved
 
 
-def _combined(latent: Latent, rows: Sequence[Mapping[str, Any]]) -> Latent:
-    """Precision-weighted ln centers, the prior's own among them; spreads by their own errors."""
-    assert latent.transform == "ln", latent.name
-    own = max(latent.center_sd * latent.sd, POPULATION_SD)
-    values = [(math.log(latent.center), own**-2)]
-    spreads = [(math.log(latent.sd), 0.25**-2)]  # a spread's own doubt, as `numbers.SD_LN_SD`
-    for r in rows:
-        middle, sd = r["middle"], r["sd"]
-        values.append((middle["mean"] + r["to_28_weeks"], 1.0 / (middle["se"] ** 2 + POPULATION_SD**2)))
-        spreads.append((math.log(sd["mean"]), 1.0 / ((sd["se"] / sd["mean"]) ** 2 + 0.25**2)))
+def _row(r: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """Mean of ln and its error, SD and its error, of one population."""
+    middle, sd = r["middle"], r["sd"]
+    return middle["mean"] + r["to_28_weeks"], middle["se"], sd["mean"], sd["se"]
 
-    def mean(pairs: list[tuple[float, float]]) -> float:
+
+def combined(
+    latent: Latent, rows: Sequence[tuple[float, float, float, float]], population_sd: float
+) -> Latent:
+    """Precision-weighted ln centers, the prior's own among them; spreads by their own errors. rows : `_row`."""
+    assert latent.transform == "ln", latent.name
+    own = max(latent.center_sd * latent.sd, population_sd)
+    values = [(math.log(latent.center), own**-2)]
+    spreads = [(math.log(latent.sd), SPREAD_LN_SD**-2)]
+    for mean, se, sd, sd_se in rows:
+        values.append((mean, 1.0 / (se**2 + population_sd**2)))
+        spreads.append((math.log(sd), 1.0 / ((sd_se / sd) ** 2 + SPREAD_LN_SD**2)))
+
+    def weighted(pairs: list[tuple[float, float]]) -> float:
         return sum(v * w for v, w in pairs) / sum(w for _, w in pairs)
 
-    spread = math.exp(mean(spreads))
+    spread = math.exp(weighted(spreads))
     left = sum(w for _, w in values) ** -0.5
-    return dataclasses.replace(latent, center=math.exp(mean(values)), sd=spread, center_sd=left / spread)
+    return dataclasses.replace(latent, center=math.exp(weighted(values)), sd=spread, center_sd=left / spread)

@@ -90,7 +90,7 @@ DAYS = Rung(
     "days",
     (
         *_of("center", "carbohydrate", "sensor_offset", "cgm_cv", "s_ex"),
-        *_of("sd", "sensor_offset"),
+        *_of("sd", "sensor_offset", "carbohydrate"),
         *_of("effect", "meals.bmi"),
         "measure.old_meter",
     ),
@@ -140,7 +140,7 @@ TOGETHER = Rung(
         Design("people", observed.simulate, observed.statistics, 8192),
         Design("trials", trials.simulate, trials.statistics, 8192),
     ),
-    rounds=6,
+    rounds=8,
 )
 LADDER = (*APART, TOGETHER)
 
