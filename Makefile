@@ -44,6 +44,7 @@ prior: $(STAMP)  ## learn the population prior from evidence and ../shared; may 
 
 evidence: $(STAMP)  ## virtual women against every published row; may be stopped and resumed
 	$(BIN)/gdm-twin cohort evidence --out out/evidence
+	$(BIN)/python -m cohorts.evidence.page out/evidence
 
 docs: $(STAMP)  ## build the documentation site into site/
 	$(BIN)/mkdocs build --strict -f .ci/mkdocs.yml

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cohorts.calibrate import cli as calibrate
+from cohorts.individuals import cli as individuals
 from cohorts.simulate_cli import SIMULATE_HELP, simulate
 
 DONE, UNUSABLE, USAGE = 0, 1, 2
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(_group)
     group.command("simulate", help=SIMULATE_HELP)(simulate)
     group.command("evidence", help=_EVIDENCE_HELP)(evidence)
+    group.command("individuals", help=individuals.HELP)(individuals.individuals)
     group.command("calibrate", help=calibrate.HELP)(calibrate.calibrate)
     app.add_typer(group, name="cohort")
 
@@ -64,7 +66,7 @@ def evidence(
     from rich.progress import Progress
 
     from cohorts.evidence.report import write
-    from cohorts.evidence.run import DESIGNS, run
+    from cohorts.evidence.run import DESIGNS, run, women_of
     from cohorts.ladder.artefact import learnt_population
     from twin.errors import TwinError
     from twin.inference.priors import DEFAULT_PRIOR
@@ -74,7 +76,7 @@ def evidence(
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("simulating study designs", total=len(DESIGNS))
             found = run(population, out, share=share, workers=workers, done=lambda _: bar.advance(task))
-        told = write(found, population, out)
+        told = write(found, population, out, women=sum(women_of(d, share) for d in DESIGNS))
     except TwinError as why:
         typer.echo(f"error ({why.code}): {why}", err=True)
         raise typer.Exit(UNUSABLE) from why

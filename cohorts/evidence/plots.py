@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -29,7 +30,8 @@ def write_plots(lines: pd.DataFrame, found: Mapping[str, Found], folder: Path) -
         made[f"rows_{section}.svg"] = (f"Every number of {title} against its band", rows_in_bands(some))
     made["hapo.svg"] = ("HAPO: LGA by fasting category, tolerance test", hapo(found))
     made["growth.svg"] = ("Spread of biometry by week", growth(lines))
-    made["differences.svg"] = ("Differences between treated, untreated and normal women", differences(lines))
+    for name, title, unit, shown in LISTS:
+        made[name] = (title, numbers(lines, shown, unit))
     for name, (_, figure) in made.items():
         figure.savefig(folder / name, metadata={"Date": None})
     return {name: title for name, (title, _) in made.items()}
@@ -133,35 +135,103 @@ def growth(lines: pd.DataFrame) -> Figure:
     return figure
 
 
-#: row, which of its numbers, unit, what
-DIFFERENCES = (
-    ("D-ACH-01", 1, "g", "ACHOIS: treated less routine"),
-    ("D-EME-05", 1, "g", "EMERGE: metformin less placebo"),
-    ("D-MET-02", 0, "g", "MiG: metformin less insulin"),
-    ("D-ETH-01", 1, "g", "untreated IADPSG less control"),
-    ("D-LPD-01", 0, "g", "late dysglycaemia, obese, no GDM"),
-    ("C-BC-06", 1, "g", "treated GDM less normal: weight"),
-    ("C-BC-05", 1, "g", "treated GDM less normal: fat"),
-    ("C-BC-07", 1, "g", "treated GDM less normal: lean"),
+class Shown(NamedTuple):
+    """One number of a row, and what it is in words."""
+
+    row: str
+    number: int
+    what: str
+
+
+#: file name, title, what the axis says, numbers
+LISTS: tuple[tuple[str, str, str, tuple[Shown, ...]], ...] = (
+    (
+        "differences.svg",
+        "Birth weight and newborn mass: differences between groups of women",
+        "g",
+        (
+            Shown("D-ACH-01", 1, "ACHOIS: treated less routine"),
+            Shown("D-EME-05", 1, "EMERGE: metformin less placebo"),
+            Shown("D-MET-02", 0, "MiG: metformin less insulin"),
+            Shown("D-ETH-01", 1, "untreated IADPSG less control"),
+            Shown("D-LPD-01", 0, "late dysglycaemia, obese, no GDM"),
+            Shown("C-BC-06", 1, "treated GDM less normal: weight"),
+            Shown("C-BC-05", 1, "treated GDM less normal: fat"),
+            Shown("C-BC-07", 1, "treated GDM less normal: lean"),
+        ),
+    ),
+    (
+        "trials.svg",
+        "Treatment trials: large births",
+        "% of births",
+        (
+            Shown("D-ACH-02", 0, "ACHOIS: LGA, treated"),
+            Shown("D-ACH-02", 1, "ACHOIS: LGA, routine care"),
+            Shown("D-ACH-02", 2, "ACHOIS: >= 4000 g, treated"),
+            Shown("D-ACH-02", 3, "ACHOIS: >= 4000 g, routine care"),
+            Shown("D-EME-05", 2, "EMERGE: > 4000 g, metformin"),
+            Shown("D-EME-05", 3, "EMERGE: > 4000 g, placebo"),
+            Shown("D-MET-02", 1, "MiG: > P90, metformin"),
+            Shown("D-MET-02", 2, "MiG: > P90, insulin"),
+            Shown("D-KJO-01", 2, "Kjos: > P90, insulin for all"),
+            Shown("D-BER-01", 2, "Berggren: LGA, treated"),
+            Shown("D-PRE-01", 0, "Hernandez: >= 4000 g, untreated"),
+        ),
+    ),
+    (
+        "composition.svg",
+        "Fat and lean of the newborn without diabetes",
+        "g",
+        (
+            Shown("C-BC-01", 0, "fat, boys, 38 weeks"),
+            Shown("C-BC-02", 0, "fat, girls, 38 weeks"),
+            Shown("C-BC-01", 1, "fat, boys, 40 weeks"),
+            Shown("C-BC-02", 1, "fat, girls, 40 weeks"),
+            Shown("C-BC-01", 3, "fat, boys, 40 weeks: P90 - P10"),
+            Shown("C-BC-02", 3, "fat, girls, 40 weeks: P90 - P10"),
+            Shown("C-BC-05", 0, "fat, births at term (Catalano)"),
+            Shown("C-BC-03", 4, "lean, boys: P90 - P10"),
+            Shown("C-BC-03", 5, "lean, girls: P90 - P10"),
+        ),
+    ),
+    (
+        "devices.svg",
+        "Days of women without diabetes, by device",
+        "mg/dL",
+        (
+            Shown("B-NORM-01", 0, "studies together: fasting"),
+            Shown("B-NORM-02", 0, "studies together: 1 h after meals"),
+            Shown("B-NORM-03", 0, "studies together: 2 h after meals"),
+            Shown("B-NORM-04", 0, "studies together: 24-h mean"),
+            Shown("B-NORM-06", 0, "sensor: mean"),
+            Shown("B-NORM-06", 1, "sensor: SD of the mean between women"),
+            Shown("B-NORM-09", 0, "sensor: peak after meals"),
+            Shown("B-NORM-09", 1, "sensor: rise after meals"),
+            Shown("B-NORM-12", 0, "meter of 2001: daily mean"),
+            Shown("B-NORM-12", 1, "meter of 2001: SD between women"),
+        ),
+    ),
 )
 
 
-def differences(lines: pd.DataFrame) -> Figure:
+def numbers(lines: pd.DataFrame, shown: Sequence[Shown], unit: str) -> Figure:
+    """Published values with their bands, and the model's with two Monte-Carlo errors."""
     by_row = lines.set_index("row")
-    figure = Figure(figsize=(7.2, 0.34 * len(DIFFERENCES) + 0.9), layout="constrained")
+    figure = Figure(figsize=(7.2, 0.30 * len(shown) + 0.9), layout="constrained")
     axes = figure.subplots()
-    y = np.arange(len(DIFFERENCES))[::-1]
-    axes.axvline(0.0, color=GREY, lw=0.6)
-    for at, (row, i, _, _) in zip(y, DIFFERENCES, strict=True):
+    y = np.arange(len(shown))[::-1]
+    if any(by_row.loc[s.row, "low"][s.number] < 0.0 for s in shown):
+        axes.axvline(0.0, color=GREY, lw=0.6)
+    for at, (row, i, _) in zip(y, shown, strict=True):
         r = by_row.loc[row]
-        axes.plot([r["low"][i], r["high"][i]], [at, at], color=BAND, lw=7, solid_capstyle="butt")
+        axes.plot([r["low"][i], r["high"][i]], [at, at], color=BAND, lw=8, solid_capstyle="butt")
         axes.plot(r["published"][i], at, "s", color=INK, mfc="white", ms=6)
         if len(r["model"]):
             inside = r["low"][i] <= r["model"][i] <= r["high"][i]
             axes.errorbar(
                 r["model"][i], at, xerr=2.0 * r["error"][i], fmt="o", ms=5, color=MODEL if inside else MISS
             )
-    axes.set_yticks(y, [f"{what} ({row})" for row, _, _, what in DIFFERENCES], fontsize=7)
-    axes.set_xlabel("birth weight or newborn mass, g (□ published and its band, ● model)", fontsize=8)
+    axes.set_yticks(y, [f"{s.what} ({s.row})" for s in shown], fontsize=7)
+    axes.set_xlabel(f"{unit} (□ published and its band, ● model)", fontsize=8)
     _tidy(axes)
     return figure

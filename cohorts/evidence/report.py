@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -17,8 +18,8 @@ from cohorts.population.population import Population
 from twin import __version__
 
 
-def write(found: Mapping[str, Found], population: Population, out: Path) -> dict[str, Any]:
-    """Write OUT/evidence.csv, OUT/evidence.html and OUT/plots; returns what is told of it."""
+def write(found: Mapping[str, Found], population: Population, out: Path, *, women: int) -> dict[str, Any]:
+    """Write OUT/evidence.csv, .json, .html and OUT/plots; returns what is told of it. women : that were simulated."""
     lines = table(found)
     flat = lines.copy()
     for name in ("published", "low", "high", "model", "error"):
@@ -43,14 +44,19 @@ def write(found: Mapping[str, Found], population: Population, out: Path) -> dict
     )
     (out / "evidence.html").write_text(page, encoding="utf-8")
     counted = lines[lines["counted"]]
-    return {
+    told = {
         "schema": "gdm-twin/cohort-evidence/1",
         "prior": population.prior.id,
         "prior_sha256": population.prior.sha256,
+        "code": source_hash(),
+        "women": women,
         "scores": {role: s._asdict() for role, s in scores.items()},
         "missed": counted[~counted["met"].eq(True)]["row"].tolist(),
-        "files": ["evidence.csv", "evidence.html", *(f"plots/{name}" for name in titles)],
+        "figures": titles,
+        "files": ["evidence.csv", "evidence.json", "evidence.html", *(f"plots/{name}" for name in titles)],
     }
+    (out / "evidence.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return told
 
 
 def _short(x: float) -> str:

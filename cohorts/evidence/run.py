@@ -86,7 +86,7 @@ def run(
     share : of the women. workers : processes, each with a design at a time; the figures are the same.
     """
     out.mkdir(parents=True, exist_ok=True)
-    asked = [(d, population, max(2048, round(share * d.women)), out) for d in designs]
+    asked = [(d, population, women_of(d, share), out) for d in designs]
     found: dict[str, dict[str, Found]] = {}
     if workers == 1:
         for a in asked:
@@ -100,6 +100,10 @@ def run(
                 found |= dict([made.result()])
                 done(made.result()[0])
     return {row: f for d in designs for row, f in found[d.name].items()}
+
+
+def women_of(design: Design, share: float) -> int:
+    return max(2048, round(share * design.women))
 
 
 def _stored_or_made(asked: tuple[Design, Population, int, Path]) -> tuple[str, dict[str, Found]]:

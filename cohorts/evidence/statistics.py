@@ -32,6 +32,12 @@ def slope(outcome: np.ndarray, exposure: np.ndarray, *adjust: np.ndarray) -> flo
     return float(np.linalg.lstsq(X, np.asarray(outcome, dtype=float), rcond=None)[0][1])
 
 
+def flag_difference(weight: np.ndarray, week: np.ndarray, flag: np.ndarray, *adjust: np.ndarray) -> float:
+    """Weight with the flag less without, each completed week on its own, adjusted for the others."""
+    own = [week == w for w in np.unique(week)[1:]]
+    return slope(weight, flag, *adjust, *own)
+
+
 def above_own_centile(weight: np.ndarray, day: np.ndarray, share: float, *also: np.ndarray) -> np.ndarray:
     """Whether each weight lies above the cohort's own centile by quantile regression of ln weight on week, its square
     and `also`: the study's label [HAPO 2008]."""

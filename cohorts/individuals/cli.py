@@ -11,12 +11,12 @@ import typer
 
 DONE, UNUSABLE = 0, 1
 
-_HELP = """Learn how people differ from tolerance tests with insulin: glucose, insulin (and C-peptide) of adults who are
+HELP = """Learn how people differ from tolerance tests with insulin: glucose, insulin (and C-peptide) of adults who are
 not pregnant.
 
 \b
 Example:
-  python -m cohorts.individuals ../shared vanderbilt --out out/population.json
+  gdm-twin cohort individuals ../shared vanderbilt --out out/population.json
 
 SOURCE is a shelf of data; its data/ folder holds the data sets, which are not part of this package. Writes the learnt
 population with its uncertainty as JSON. It is no statement about pregnant women, nor about accuracy in anyone.
@@ -74,10 +74,3 @@ def individuals(
         typer.echo(
             f"{found['people']} people, {found['values']} values, {len(issues)} rejected rows: {out.name}"
         )
-
-
-def build_app() -> typer.Typer:
-    """The command on its own, until `gdm-twin cohort` lists it."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command("individuals", help=_HELP)(individuals)
-    return app

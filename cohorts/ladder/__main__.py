@@ -82,7 +82,11 @@ def main() -> None:
         **{name: _hash((args.shared / name).read_bytes()) for name in DATA},
         **{a["data"]: a["data_sha256"] for a in people},
     }
-    told = {"people": [m._asdict() for m in moved], "births": hazards.as_json()}
+    told = {
+        "people": [m._asdict() for m in moved],
+        "observed": [dataclasses.asdict(r) for r in real],
+        "births": hazards.as_json(),
+    }
     write(prior, found.fits, found.numbers, args.out, seed=SEED, made_of=made_of, also=told)
     says = (
         "# Hazards of birth, fitted to registered US births of 2022 by `make prior` (docs/model/delivery.md);\n"
@@ -100,8 +104,8 @@ def _people(shared: Path, name: str, work: Path, say: Any) -> dict[str, Any]:
     kept = work / f"people-{name}-{source_hash()}.json"
     if not kept.exists():
         say(f"tolerance tests of single people: {name}")
-        command = [sys.executable, "-m", "cohorts.individuals", str(shared), name, "--out", str(kept)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "twin.cli", "cohort", "individuals", str(shared), name]
+        subprocess.run([*command, "--out", str(kept)], check=True, stdout=subprocess.DEVNULL)
     return dict(json.loads(kept.read_text()))
 
 

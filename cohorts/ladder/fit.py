@@ -58,14 +58,16 @@ def learn(
     rules: Sequence[Rule],
     *,
     rounds: int = 5,
+    fresh_every: int = 1,
     begin: np.ndarray | None = None,
     neighbours: Neighbours | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Fitted:
     """Fit the numbers to the rules' published values.
 
-    model : numbers to statistics by row. begin : steps to begin at. neighbours : the statistics of points that differ
-    in one number, by a shorter way than the model.
+    model : numbers to statistics by row. fresh_every : rounds after which derivatives are taken anew; between, each
+    step corrects them by what it showed (Broyden). begin : steps to begin at. neighbours : the statistics of points
+    that differ in one number, by a shorter way than the model.
     """
     if neighbours is None:
 
@@ -89,14 +91,15 @@ def learn(
     here = model(numbers(steps))
     r, each = residuals(here)
     history = [loss(r, steps)]
-    damping, H = 1e-2, np.eye(len(scales))
+    damping, H, J = 1e-2, np.eye(len(scales)), np.empty((len(r), len(scales)))
     for turn in range(rounds):
-        points = {}
-        for i, s in enumerate(scales):
-            moved = steps.copy()
-            moved[i] += DIFFERENCE
-            points[s.name] = numbers(moved)
-        J = np.stack([(residuals(f)[0] - r) / DIFFERENCE for f in neighbours(here, points)], axis=1)
+        if turn % fresh_every == 0:
+            points = {}
+            for i, s in enumerate(scales):
+                moved = steps.copy()
+                moved[i] += DIFFERENCE
+                points[s.name] = numbers(moved)
+            J = np.stack([(residuals(f)[0] - r) / DIFFERENCE for f in neighbours(here, points)], axis=1)
         weight = 1.0 / np.sqrt(1.0 + (r / BEND) ** 2)
         H = (J.T * weight) @ J + np.eye(len(scales))
         gradient = J.T @ (weight * r) + steps
@@ -106,6 +109,7 @@ def learn(
             there = model(numbers(steps + move))
             new, new_each = residuals(there)
             value = loss(new, steps + move)
+            J = J + np.outer(new - r - J @ move, move) / (move @ move)
             if value < history[-1]:
                 steps, here, r, each = steps + move, there, new, new_each
                 damping = max(damping / 3.0, 1e-4)
@@ -113,8 +117,10 @@ def learn(
                 break
             damping = max(4.0 * damping, 0.1)
         else:
-            break
+            if turn % fresh_every == 0:
+                break
+            continue
         say(f"round {turn + 1}: {history[-2]:.1f} to {history[-1]:.1f}")
-        if history[-2] - history[-1] < 0.005 * history[-1]:
+        if turn % fresh_every == 0 and history[-2] - history[-1] < 0.005 * history[-1]:
             break
     return Fitted(steps, np.linalg.inv(H), numbers(steps), each, history)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from cohorts.evidence.designs.growth import AT_WEEKS, WEEKS, biometry, efw_ln, one_centre, scanned
 from cohorts.evidence.rules import Rule
+from cohorts.evidence.statistics import flag_difference
 from cohorts.ladder import us_births
 from cohorts.population.birth import between, births
 from cohorts.population.engine import Arm, Lanes, pregnancy
@@ -32,13 +33,16 @@ COVARIATES = ("male", "parous", "bmi", "height", "age", "smoking", "hypertension
 #: days from the last scan to birth; heaviest and lightest share of residuals left out of the spread: gross errors
 SCANNED_BEFORE = ((0, 7), (8, 21), (22, 42))
 TRIMMED = 0.02
+FIRST_WEEK_FLAGGED = 28
+RESAMPLES = 100
 LARGEST_GAIN_KG = 25.0  # from the standard; more is a slip of the pen
 KINGS_WEEKS = (16.0, 24.0, 32.0, 40.0)
 
 
 def rules(shared: Path) -> list[Rule]:
     """What the data show, with bands."""
-    found = _weights(us_births.load(shared))
+    found = _weights(b := us_births.load(shared))
+    found += _flagged(b)
     found += _effects(us_births.load_2014(shared))
     found += _sydney(pd.read_csv(shared / SYDNEY))
     found += _kings(pd.read_csv(shared / KINGS))
@@ -68,6 +72,20 @@ def _weights(b: pd.DataFrame) -> list[Rule]:
         _rule("US-MEAN", study, "mean birth weight", means, "g"),
         _rule("US-SD", study, "SD of birth weight", sds, "g"),
     ]
+
+
+def _flagged(b: pd.DataFrame) -> list[Rule]:
+    """Birth weight with gestational diabetes, known and treated, less without, adjusted; resampled by birth."""
+    c = b[b["bmi"].between(15.0, 60.0) & (b["week"] >= FIRST_WEEK_FLAGGED)].reset_index(drop=True)
+
+    def difference(d: pd.DataFrame) -> float:
+        adjust = (d["male"], d["bmi"], d["parous"], d["hypertension"])
+        plain = (np.asarray(x, dtype=float) for x in (d["weight_g"], d["week"], d["gdm"], *adjust))
+        return flag_difference(*plain)
+
+    again = [difference(c.sample(frac=1.0, replace=True, random_state=i)) for i in range(RESAMPLES)]
+    value = {"difference": (difference(c), 2.0 * float(np.std(again)))}
+    return [_rule("US-GDM", "US births 2022", "birth weight with gestational diabetes, adjusted", value, "g")]
 
 
 def _effects(b: pd.DataFrame) -> list[Rule]:

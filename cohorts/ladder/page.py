@@ -39,7 +39,11 @@ def rows_picture(residual: Mapping[str, Sequence[float]]) -> Figure:
     """Distance of each number from the middle of its band, in half bands."""
     rules = load_rules()
     entries = [
-        (row if len(values) == 1 else f"{row} {i + 1}/{len(values)}", QUARTER * v, rules[row].counted)
+        (
+            row if len(values) == 1 else f"{row} {i + 1}/{len(values)}",
+            QUARTER * v,
+            row not in rules or rules[row].counted,
+        )
         for row, values in residual.items()
         for i, v in enumerate(values)
     ]

@@ -30,13 +30,14 @@ from twin.inference.priors import Latent, Prior
 @dataclass(frozen=True)
 class Rung:
     """names : numbers learnt. designs : what they are learnt from, with few women. skip : rows these designs give that
-    belong to another rung. rounds : of Gauss-Newton, at most."""
+    belong to another rung. rounds : of Gauss-Newton, at most; fresh_every : of them with new derivatives."""
 
     name: str
     names: tuple[str, ...]
     designs: tuple[Design, ...]
     skip: tuple[str, ...] = ()
     rounds: int = 4
+    fresh_every: int = 1
 
 
 def _of(kind: str, *names: str) -> tuple[str, ...]:
@@ -138,9 +139,10 @@ TOGETHER = Rung(
         Design("days", days.simulate, days.statistics, 4096),
         Design("growth", growth.simulate, growth.statistics, 8192),
         Design("people", observed.simulate, observed.statistics, 8192),
-        Design("trials", trials.simulate, trials.statistics, 8192),
+        Design("trials", trials.simulate, trials.statistics, 4096),
     ),
-    rounds=8,
+    rounds=15,
+    fresh_every=5,
 )
 LADDER = (*APART, TOGETHER)
 
@@ -199,7 +201,9 @@ def climb(
     fits: dict[str, Fitted] = {}
     steps: dict[str, float] = {}
     own = hashlib.sha256(
-        repr((people, [(r.names, r.rounds, [d.women for d in r.designs]) for r in ladder])).encode()
+        repr(
+            (people, [(r.names, r.rounds, r.fresh_every, [d.women for d in r.designs]) for r in ladder])
+        ).encode()
     )
     for i, rung in enumerate(ladder):
         key = f"{source_hash()} {prior.sha256} {standard} {own.hexdigest()} {sorted(numbers.items())}"
@@ -216,7 +220,14 @@ def climb(
             begin = np.array([steps.get(s.name, 0.0) for s in start])
             with _Nearby(prior, standard, rung, known, workers) as nearby:
                 stored = learn(
-                    model, start, rules, rounds=rung.rounds, begin=begin, neighbours=nearby, say=say
+                    model,
+                    start,
+                    rules,
+                    rounds=rung.rounds,
+                    fresh_every=rung.fresh_every,
+                    begin=begin,
+                    neighbours=nearby,
+                    say=say,
                 )
         fits[rung.name] = stored
         numbers |= stored.numbers

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cohorts.evidence.designs.course import meets_iadpsg
-from cohorts.evidence.statistics import odds_ratio, slope
+from cohorts.evidence.statistics import flag_difference, odds_ratio, slope
 from cohorts.population.birth import births, induced
 from cohorts.population.engine import Arm, Lanes, pregnancy, subset, tolerance_test
 from cohorts.population.numbers import beside
@@ -43,6 +43,12 @@ def _outcome(women: Women, weeks: Any, standard: str, last_day: Any) -> Arrays:
         "most_units": units[:18].max(axis=0),
         "units_36": units[GLUCOSE_ROW[36.0]],
     }
+
+
+def _registered(arm: str, women: Women, weeks: Any, standard: str, gdm: bool) -> Arrays:
+    """Births as they are registered in the US: nobody waits for a trial's last day."""
+    born = births(women, weeks, standard, gestational_diabetes=float(gdm), initiated=True)
+    return {f"{arm}.us_{k}": born[k] for k in ("birth_day", "birth_weight_g")}
 
 
 def simulate(population: Population, n: int, seed: int = 5) -> Arrays:
@@ -90,6 +96,7 @@ def simulate(population: Population, n: int, seed: int = 5) -> Arrays:
                 }
                 if name == "none":
                     found["none.induced"] = induced(women, weeks, population.standard, False)
+                    found |= _registered("none", women, weeks, population.standard, False)
         # drugs take eight times as long: only women with a diagnosis
         sick = (
             meets_iadpsg(found["test_75"])
@@ -102,10 +109,13 @@ def simulate(population: Population, n: int, seed: int = 5) -> Arrays:
                 weeks = pregnancy(prior, numbers, few, arm, drugs)
                 outcome = _outcome(some, weeks, population.standard, last_day)
                 outcome["induced"] = induced(some, weeks, population.standard, True)
-                for k, v in outcome.items():
+                named = {f"{name}.{k}": v for k, v in outcome.items()}
+                if name == "insulin":
+                    named |= _registered(name, some, weeks, population.standard, True)
+                for k, v in named.items():
                     every = np.full(len(women), np.nan)
                     every[sick] = v[: int(sick.sum())]
-                    found[f"{name}.{k}"] = every
+                    found[k] = every
         gain_eta = beside(numbers, "measure.cord_gain")
         return found | {"eta": np.full(len(women), float(gain_eta))}
 
@@ -269,6 +279,8 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
             )
             for a, g in (("none", number == 1), ("insulin", number >= 2))
         ),
+        "US-GDM": (_flagged(c, two_step),),
+        "_us_gdm_on_insulin": (100.0 * float((c["insulin.most_units"][two_step] > NEEDED_U).mean()),),
         "D-PRE-01": (over("none", two_step),),
         "C-FI-01": (
             float(
@@ -282,6 +294,14 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
             ),
         ),
     }
+
+
+def _flagged(c: Arrays, flag: np.ndarray) -> float:
+    """Birth weight of women with the diagnosis, treated, less that of the others, g, at equal week, sex, BMI, parity
+    and hypertension."""
+    week = np.floor(np.where(flag, c["insulin.us_birth_day"], c["none.us_birth_day"]) / 7.0)
+    weight = np.where(flag, c["insulin.us_birth_weight_g"], c["none.us_birth_weight_g"])
+    return flag_difference(weight, week, flag, c["male"], c["bmi"], c["parity"] > 0, c["hypertension"])
 
 
 def _law(c: Arrays, who: np.ndarray, is_large: np.ndarray, name: str) -> tuple[float, float]:

@@ -6,22 +6,26 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cohorts.individuals.cli import build_app
+from twin.cli import build_app
+
+CALL = ("cohort", "individuals")
 
 
 def test_help_tells_what_it_is_not() -> None:
-    got = CliRunner().invoke(build_app(), ["--help"])
+    got = CliRunner().invoke(build_app(), [*CALL, "--help"])
     assert got.exit_code == 0
     assert "no statement about pregnant women" in " ".join(got.output.split())
     assert "Exit codes" in got.output
 
 
 def test_wrong_usage_is_2() -> None:
-    assert CliRunner().invoke(build_app(), ["somewhere", "moon", "--out", "x.json"]).exit_code == 2
+    assert CliRunner().invoke(build_app(), [*CALL, "somewhere", "moon", "--out", "x.json"]).exit_code == 2
 
 
 def test_nothing_there_is_1(tmp_path: Path) -> None:
-    got = CliRunner().invoke(build_app(), [str(tmp_path), "vanderbilt", "--out", str(tmp_path / "x.json")])
+    got = CliRunner().invoke(
+        build_app(), [*CALL, str(tmp_path), "vanderbilt", "--out", str(tmp_path / "x.json")]
+    )
     assert got.exit_code == 1 and "error (no-such-file)" in got.output
     assert not (tmp_path / "x.json").exists()
 
@@ -40,7 +44,7 @@ def test_a_population_is_written(tmp_path: Path) -> None:
     (folder / "ogtt_wide.csv").write_text("\n".join(rows) + "\n")
     out = tmp_path / "population.json"
     args = [str(tmp_path), "vanderbilt", "--out", str(out), "--draws", "60", "--populations", "100", "--json"]
-    got = CliRunner().invoke(build_app(), args)
+    got = CliRunner().invoke(build_app(), [*CALL, *args])
     assert got.exit_code == 0, got.output
     found = json.loads(out.read_text())
     assert found["people"] == 8 and found["issues"] == ["ogtt_wide.csv row 8: not-a-number"]

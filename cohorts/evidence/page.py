@@ -1,0 +1,78 @@
+"""The evidence as docs/model/evidence.md shows it: python -m cohorts.evidence.page out/evidence
+
+Scores, pictures, and every counted row outside its band with what is known of the reason (misses.csv). Text outside the
+page's marks is left alone. Fails where a miss is not discussed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+PAGE = Path("docs/model/evidence.md")
+MARKS = ("<!-- evidence: begin -->", "<!-- evidence: end -->")
+
+
+def discussed() -> dict[str, str]:
+    """Why a row is outside its band, by row."""
+    text = (resources.files("cohorts.evidence") / "misses.csv").read_text(encoding="utf-8")
+    return {r["row"]: r["why"] for r in csv.DictReader(text.splitlines())}
+
+
+def written(folder: Path) -> str:
+    """What stands between the marks."""
+    told: dict[str, Any] = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))
+    lines = pd.read_csv(folder / "evidence.csv", keep_default_na=False)
+    why = discussed()
+    parts = [
+        f"Prior `{told['prior']}` ({told['prior_sha256']}), {told['women']} women of a full run.",
+        "| | rows counted | studies | inside, studies alike |\n|---|---|---|---|\n"
+        + "\n".join(
+            f"| {name} | {s['rows']} | {s['studies']} | {100.0 * s['share']:.0f} % |"
+            for name, s in (
+                ("calibrated on", told["scores"]["calibrate"]),
+                ("held out", told["scores"]["validate"]),
+            )
+        ),
+    ]
+    for name, title in told["figures"].items():
+        parts.append(f"![{title}](../images/evidence_{name})\n\n*{title}.*")
+    missed = lines[lines["row"].isin(told["missed"])]
+    silent = [row for row in missed["row"] if row not in why]
+    if silent:
+        raise SystemExit(f"outside their band and not discussed in misses.csv: {', '.join(silent)}")
+    for role, title in (("calibrate", "calibrated on"), ("validate", "held out")):
+        rows = [
+            f"| {r.row} | {r.study}: {r.statistic} | {r.published} {r.unit} | {r.model or 'none'} | {why[r.row]} |"
+            for r in missed[missed["role"] == role].itertuples()
+        ]
+        head = "| row | what | published | model | why |\n|---|---|---|---|---|\n"
+        parts.append(f"### Outside, {title}\n\n{head}" + "\n".join(rows))
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="of a full run of `gdm-twin cohort evidence`")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    args = parser.parse_args()
+    text = written(args.folder)
+    before, rest = args.page.read_text(encoding="utf-8").split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    args.page.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}", encoding="utf-8")
+    images = args.page.parents[1] / "images"
+    for path in (args.folder / "plots").glob("*.svg"):
+        shutil.copyfile(path, images / f"evidence_{path.name}")
+
+
+if __name__ == "__main__":
+    main()
