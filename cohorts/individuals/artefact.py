@@ -15,7 +15,7 @@ from cohorts.individuals.population import DRIVEN, Learnt
 from cohorts.individuals.residual import WITH_C_PEPTIDE
 from twin import __version__
 from twin.errors import UnusableInput
-from twin.inference.priors import DEFAULT_PRIOR, load_prior
+from twin.inference.priors import START_PRIOR, load_prior
 
 SCHEMA = "gdm-twin/population-of-individuals/1"
 KEPT_DRAWS = 100
@@ -40,7 +40,7 @@ def as_artefact(
     mode, draws = learnt.mode, learnt.hyper_draws
     names = [x.name for x in learnt.prior.latents]
     k = np.asarray(mode.corr).shape[-1]
-    packaged = {x.name: x for x in load_prior().latents}
+    packaged = {x.name: x for x in load_prior(START_PRIOR).latents}
     before = packaged_middles(learnt.prior.latents)
     ratio = pregnancy_ratios()
     middle, sd = (_told(getattr(mode, f), draws and getattr(draws, f)) for f in ("middle", "sd"))
@@ -86,7 +86,7 @@ def as_artefact(
         "values": int(tests.mask.sum()),
         "code_version": code_version,
         "seed": seed,
-        "prior_id": DEFAULT_PRIOR,
+        "prior_id": START_PRIOR,
         "latents": latents,
         "correlations": {"names": names[:k], "learnt": learnt.prior.corr is None, **_told(one, correlations)},
         "slopes": {

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from twin.inference.priors import load_prior
+from twin.inference.priors import START_PRIOR, load_prior
 from twin.physiology.parameters import MaternalParams
 from twin.physiology.pregnancy import TEST_WEEK, PregnancyParams, beta_cell_ratio, sensitivity_ratio
 
@@ -100,7 +100,7 @@ def pregnancy_ratios() -> dict[str, float]:
 
 def packaged_middles(latents: tuple[PersonLatent, ...]) -> np.ndarray:
     """The packaged centers carried outside pregnancy, ln unless the latent is linear, (latent,)."""
-    prior = load_prior()
+    prior = load_prior(START_PRIOR)
     ratio = pregnancy_ratios()
     center = {x.name: x.center for x in prior.latents}
     # insulin volume 3.5 L [A-DM-N-VI, 70 kg], C-peptide volume 4.2 L (Van Cauter, recalled), 0.4 of insulin passes

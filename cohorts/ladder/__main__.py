@@ -19,7 +19,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-START = "evidence-1"
 SEED = 20261123
 PEOPLE = ("vanderbilt", "tokyo")
 DATA = (
@@ -54,7 +53,7 @@ def main() -> None:
     from cohorts.ladder.steps import climb
     from cohorts.population.population import Population
     from twin.forecast.onset import to_table
-    from twin.inference.priors import load_prior
+    from twin.inference.priors import START_PRIOR, load_prior
 
     began = time.monotonic()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -63,7 +62,7 @@ def main() -> None:
         print(f"{time.monotonic() - began:6.0f} s  {text}", file=sys.stderr, flush=True)
 
     people = [_people(args.shared, name, args.work, say) for name in PEOPLE]
-    start, moved = start_from(load_prior(START), people)
+    start, moved = start_from(load_prior(START_PRIOR), people)
     start, worn = sensors.start_from(start, sensors.people(args.shared))
     moved += worn
     for m in moved:
@@ -78,7 +77,7 @@ def main() -> None:
     hazards = fit(fetuses(Population(prior, found.numbers), FETUSES), us_births.groups(births))
     made_of = {
         "rules.csv": _hash((resources.files("cohorts.evidence") / "rules.csv").read_bytes()),
-        START: load_prior(START).sha256,
+        START_PRIOR: load_prior(START_PRIOR).sha256,
         **{name: _hash((args.shared / name).read_bytes()) for name in DATA},
         **{a["data"]: a["data_sha256"] for a in people},
     }

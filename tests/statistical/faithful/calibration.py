@@ -18,7 +18,7 @@ from twin.forecast import BIRTH_RESIDUAL_SD
 from twin.forecast.run import level_error
 from twin.inference.calibrate import Posterior, calibrate_many, named_parameters
 from twin.inference.diagnostics import conflicts
-from twin.inference.priors import load_prior, meal_shape
+from twin.inference.priors import START_PRIOR, load_prior, meal_shape
 from twin.physiology.fetus import GLUCOSE_FROM_WEEK
 
 DRAWS, FORECAST_DRAWS = 1000, 500
@@ -32,7 +32,7 @@ def calibrated(women: Sequence[Subject], key: jax.Array, draws: int = DRAWS) -> 
     return calibrate_many(
         [jax.random.fold_in(key, w.number) for w in women],
         [w.data for w in women],
-        load_prior(),
+        load_prior(START_PRIOR),
         [AS_OF_DAY] * len(women),
         STANDARD,
         [w.record.pseudonym for w in women],

@@ -24,7 +24,7 @@ from tests.statistical.faithful.women import AS_OF_DAY, PATTERNS, STANDARD, Subj
 from twin.forecast import BIRTH_RESIDUAL_SD
 from twin.inference.arviz_gate import rhat_and_ess
 from twin.inference.calibrate import Posterior, calibrate_nuts
-from twin.inference.priors import load_prior
+from twin.inference.priors import START_PRIOR, load_prior
 
 #: the bars are of the methods, not of the draws a user asks for: with 200 effective draws two fits of one woman by
 #: `laplace` differ by up to 0.04 and 60 g
@@ -91,7 +91,7 @@ def by_nuts(number: int, draws: int = NUTS_DRAWS) -> dict[str, Any]:
     gold = calibrate_nuts(
         key,
         woman.data,
-        load_prior(),
+        load_prior(START_PRIOR),
         AS_OF_DAY,
         STANDARD,
         woman.record.pseudonym,

@@ -53,16 +53,16 @@ def records(n: int, design: str) -> Iterator[Any]:
     """Women as known at WEEK; the first of a larger n are those of a smaller."""
     from cohorts.synthetic import design_named, simulate_cohort
     from twin.fhir import known_at
-    from twin.inference.priors import load_prior
+    from twin.inference.priors import START_PRIOR, load_prior
 
-    for record, _ in simulate_cohort(jax.random.key(SEED), n, design_named(design), load_prior()):
+    for record, _ in simulate_cohort(jax.random.key(SEED), n, design_named(design), load_prior(START_PRIOR)):
         yield known_at(record, record.facts.lmp_equivalent + timedelta(days=int(7 * WEEK)))
 
 
 def streamed(n: int, forecast: bool, clock: Clock, design: str = "standard") -> Iterator[tuple[Any, Any]]:
     """(record, posterior), and with `forecast` each woman's forecast is made and left."""
     from twin.encode import encode
-    from twin.inference.priors import load_prior
+    from twin.inference.priors import START_PRIOR, load_prior
     from twin.inference.stream import Entry, calibrate_stream
 
     waiting: list[Any] = []
@@ -77,7 +77,7 @@ def streamed(n: int, forecast: bool, clock: Clock, design: str = "standard") -> 
             data = encode(record, 7.0 * WEEK, standard=STANDARD)
             yield Entry(record.pseudonym, jax.random.fold_in(jax.random.key(SEED + 1), i), data, 7.0 * WEEK)
 
-    for posterior in calibrate_stream(entries(), load_prior(), STANDARD, draws=DRAWS):
+    for posterior in calibrate_stream(entries(), load_prior(START_PRIOR), STANDARD, draws=DRAWS):
         record = waiting.pop(0)
         if forecast:
             outlook(posterior, record)

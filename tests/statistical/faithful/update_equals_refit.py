@@ -73,10 +73,10 @@ def one(record: Any, key: Any) -> dict[str, Any]:
     from twin.encode import encode
     from twin.fhir import known_at
     from twin.inference.calibrate import calibrate_many
-    from twin.inference.priors import load_prior
+    from twin.inference.priors import START_PRIOR, load_prior
     from twin.inference.update import update_many
 
-    prior, stored, rows = load_prior(), None, []
+    prior, stored, rows = load_prior(START_PRIOR), None, []
     for step, week in enumerate(WEEKS):
         known = known_at(record, record.facts.lmp_equivalent + timedelta(days=int(7 * week)))
         data = encode(known, 7.0 * week, standard=STANDARD)
@@ -153,11 +153,11 @@ def main() -> None:
     args = parser.parse_args()
     start_engine()
     from cohorts.synthetic import design_named, simulate_cohort
-    from twin.inference.priors import load_prior
+    from twin.inference.priors import START_PRIOR, load_prior
 
     key = jax.random.key(SEED)
     plain, worn = (
-        [record for record, _ in simulate_cohort(key, args.n, design_named(design), load_prior())]
+        [record for record, _ in simulate_cohort(key, args.n, design_named(design), load_prior(START_PRIOR))]
         for design in ("standard", "sensor")
     )
     women = [worn[i] if i % SENSOR_EVERY == SENSOR_EVERY - 1 else plain[i] for i in range(args.n)]

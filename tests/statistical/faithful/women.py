@@ -88,12 +88,12 @@ def simulate(
     from cohorts.synthetic.other.simulate import simulate_women
     from cohorts.synthetic.other.women import begin
     from cohorts.synthetic.simulate import simulate_chunk
-    from twin.inference.priors import load_prior
+    from twin.inference.priors import START_PRIOR, load_prior
 
     key, design = root_key(generator, pattern, purpose), _recorded(generator, pattern, purpose)
     named = [(woman_key(key, i), f"{pattern}-{i:05d}") for i in numbers]
     if generator == "own":
-        return simulate_chunk(named, design, load_prior(), STANDARD)
+        return simulate_chunk(named, design, load_prior(START_PRIOR), STANDARD)
     return simulate_women([begin(k, name, design) for k, name in named], design, STANDARD)
 
 
