@@ -2,7 +2,8 @@
 
 Unknown are steps of the numbers (`numbers.scales`), normal with SD 1 before any evidence. What is compared are the
 statistics of designs with their published values; a row's standard error is a quarter of its band. The women are the
-same at every point, so statistics are smooth in the numbers and differences are sharp. Residuals beyond the band count
+same at every point, so statistics are smooth in the numbers and differences are sharp. A row counts once, however many
+numbers it states: they are of the same women. Residuals beyond the band count
 by their size, not their square (pseudo-Huber): a row that no population can meet pulls no harder the further it is. The
 covariance at the end is what the evidence leaves open: the prior's own draws.
 """
@@ -84,8 +85,11 @@ def learn(
         }
         return np.concatenate([np.array(v) for v in each.values()]), each
 
+    once = np.concatenate([np.full(len(rule.published), 1.0 / len(rule.published)) for rule in rules])
+
     def loss(r: np.ndarray, steps: np.ndarray) -> float:
-        return float(2.0 * BEND**2 * (np.sqrt(1.0 + (r / BEND) ** 2) - 1.0).sum() + steps @ steps)
+        bent = 2.0 * BEND**2 * (np.sqrt(1.0 + (r / BEND) ** 2) - 1.0)
+        return float((once * bent).sum() + steps @ steps)
 
     steps = np.zeros(len(scales)) if begin is None else begin.copy()
     here = model(numbers(steps))
@@ -100,7 +104,7 @@ def learn(
                 moved[i] += DIFFERENCE
                 points[s.name] = numbers(moved)
             J = np.stack([(residuals(f)[0] - r) / DIFFERENCE for f in neighbours(here, points)], axis=1)
-        weight = 1.0 / np.sqrt(1.0 + (r / BEND) ** 2)
+        weight = once / np.sqrt(1.0 + (r / BEND) ** 2)
         H = (J.T * weight) @ J + np.eye(len(scales))
         gradient = J.T @ (weight * r) + steps
         for _ in range(6):

@@ -141,7 +141,7 @@ TOGETHER = Rung(
         Design("people", observed.simulate, observed.statistics, 8192),
         Design("trials", trials.simulate, trials.statistics, 4096),
     ),
-    rounds=15,
+    rounds=10,
     fresh_every=5,
 )
 LADDER = (*APART, TOGETHER)

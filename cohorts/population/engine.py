@@ -246,6 +246,7 @@ UNITS_PER_MG_DL = (0.15, 0.15, 0.15, 0.35)
 LARGEST_STEP_U = 5.0
 LARGEST_DOSE_U = (40.0, 40.0, 40.0, 60.0)
 FIRST_DOSE_U = 4.0  # what missing a target asks for at first
+DIET_FIRST_WEEKS = 2.0  # of diet, and tablets where given, before insulin (assumed)
 
 
 @functools.partial(jax.jit, static_argnames=("prior", "drugs"))
@@ -303,7 +304,8 @@ def pregnancy(prior: Prior, numbers: Numbers, who: Lanes, arm: Arm, drugs: bool)
         change = jnp.where((units == 0.0) & begun, jnp.maximum(change, FIRST_DOSE_U), change)
         later = jnp.where(begun, jnp.clip(units + change, 0.0, column(LARGEST_DOSE_U)), 0.0)
         later = jnp.where(G.min(axis=0)[None] < LOW_MG_DL, jnp.minimum(later, 0.85 * units), later)
-        allowed = (week + 1.0 >= jnp.asarray(arm.start_week, dtype)) & (jnp.asarray(arm.insulin, dtype) > 0.0)
+        begins = jnp.asarray(arm.start_week, dtype) + DIET_FIRST_WEEKS
+        allowed = (week + 1.0 >= begins) & (jnp.asarray(arm.insulin, dtype) > 0.0)
         return jnp.where(allowed, later, 0.0)
 
     def advance(carry: tuple[FetusState, Array], cell: tuple) -> tuple[tuple[FetusState, Array], tuple]:

@@ -46,9 +46,10 @@ def _outcome(women: Women, weeks: Any, standard: str, last_day: Any) -> Arrays:
 
 
 def _registered(arm: str, women: Women, weeks: Any, standard: str, gdm: bool) -> Arrays:
-    """Births as they are registered in the US: nobody waits for a trial's last day."""
+    """Births as they are registered in the US: of cohorts there, not of trials with a last day. gdm : known and cared
+    for."""
     born = births(women, weeks, standard, gestational_diabetes=float(gdm), initiated=True)
-    return {f"{arm}.us_{k}": born[k] for k in ("birth_day", "birth_weight_g")}
+    return {f"us_{arm}.{k}": born[k] for k in ("birth_day", "birth_weight_g")}
 
 
 def simulate(population: Population, n: int, seed: int = 5) -> Arrays:
@@ -94,9 +95,9 @@ def simulate(population: Population, n: int, seed: int = 5) -> Arrays:
                 found |= {
                     f"{name}.{k}": v for k, v in _outcome(women, weeks, population.standard, last_day).items()
                 }
+                found |= _registered(name, women, weeks, population.standard, name != "none")
                 if name == "none":
                     found["none.induced"] = induced(women, weeks, population.standard, False)
-                    found |= _registered("none", women, weeks, population.standard, False)
         # drugs take eight times as long: only women with a diagnosis
         sick = (
             meets_iadpsg(found["test_75"])
@@ -172,9 +173,9 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     no_gdm_obese = obese & normal
     top = late > np.quantile(late[no_gdm_obese], 0.70)
     large_none, large_care = z["none"] > cut, z["insulin"] > cut
-    all_large = np.where(iadpsg, large_none, large_none)
-    base = float(large_none[lean & ~iadpsg].mean())
-    extra = float((large_none[heavy & ~iadpsg].astype(float) - base).sum()) / max(float(all_large.sum()), 1.0)
+    large_us = z["us_none"] > cut
+    base = float(large_us[lean & ~iadpsg].mean())
+    extra = float((large_us[heavy & ~iadpsg].astype(float) - base).sum()) / max(float(large_us.sum()), 1.0)
 
     def versus(name: str, a: str, b: str, who: np.ndarray) -> float:
         return arm_mean(name, a, who) - arm_mean(name, b, who)
@@ -213,30 +214,30 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
             large("insulin", needs_drug),
         ),
         "D-KJO-01": (
-            float(w("insulin", kjos).mean()),
-            float(w("diet", kjos).mean()),
-            large("insulin", kjos),
-            large("diet", kjos),
+            float(w("us_insulin", kjos).mean()),
+            float(w("us_diet", kjos).mean()),
+            large("us_insulin", kjos),
+            large("us_diet", kjos),
         ),
         "D-BER-01": (
-            float(w("insulin", two_step).mean()),
-            float(w("insulin", two_step).std()),
-            large("insulin", two_step),
-            *(float(w("insulin", g).mean()) for g in groups),
+            float(w("us_insulin", two_step).mean()),
+            float(w("us_insulin", two_step).std()),
+            large("us_insulin", two_step),
+            *(float(w("us_insulin", g).mean()) for g in groups),
         ),
         "D-ETH-01": (
-            float(w("none", normal).mean()),
-            float(w("none", untreated).mean() - w("none", normal).mean()),
+            float(w("us_none", normal).mean()),
+            float(w("us_none", untreated).mean() - w("us_none", normal).mean()),
         ),
-        "D-ETH-02": (large("none", normal), large("none", untreated) / large("none", normal)),
-        "D-ETH-03": (float(z["none"][untreated].mean() - z["none"][normal].mean()),),
-        "D-ETH-04": (large("insulin", two_step), float(w("insulin", two_step).mean())),
+        "D-ETH-02": (large("us_none", normal), large("us_none", untreated) / large("us_none", normal)),
+        "D-ETH-03": (float(z["us_none"][untreated].mean() - z["us_none"][normal].mean()),),
+        "D-ETH-04": (large("us_insulin", two_step), float(w("us_insulin", two_step).mean())),
         "D-BLK-01": (100.0 * float(iadpsg.mean()), 100.0 * float(heavy[iadpsg].mean()), 100.0 * extra),
         "D-US-01": (
-            large("none", ~iadpsg & lean),
-            large("none", ~iadpsg & obese),
-            large("insulin", iadpsg & lean),
-            large("insulin", iadpsg & obese),
+            large("us_none", ~iadpsg & lean),
+            large("us_none", ~iadpsg & obese),
+            large("us_insulin", iadpsg & lean),
+            large("us_insulin", iadpsg & obese),
         ),
         "D-SWE-01": (or_gdm, or_heavy),
         "C-BC-05": (
@@ -299,8 +300,8 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
 def _flagged(c: Arrays, flag: np.ndarray) -> float:
     """Birth weight of women with the diagnosis, treated, less that of the others, g, at equal week, sex, BMI, parity
     and hypertension."""
-    week = np.floor(np.where(flag, c["insulin.us_birth_day"], c["none.us_birth_day"]) / 7.0)
-    weight = np.where(flag, c["insulin.us_birth_weight_g"], c["none.us_birth_weight_g"])
+    week = np.floor(np.where(flag, c["us_insulin.birth_day"], c["us_none.birth_day"]) / 7.0)
+    weight = np.where(flag, c["us_insulin.birth_weight_g"], c["us_none.birth_weight_g"])
     return flag_difference(weight, week, flag, c["male"], c["bmi"], c["parity"] > 0, c["hypertension"])
 
 
@@ -312,7 +313,7 @@ def _law(c: Arrays, who: np.ndarray, is_large: np.ndarray, name: str) -> tuple[f
 
 def _labels(c: Arrays, normal: np.ndarray) -> tuple[dict[str, np.ndarray], float]:
     """z of ln birth weight by week, sex and parity of normal women, under every arm; and their own P90."""
-    arms = ("none", "diet", "insulin", "metformin", "early")
+    arms = ("none", "diet", "insulin", "metformin", "early", "us_none", "us_diet", "us_insulin")
 
     def columns(arm: str) -> np.ndarray:
         week = c[f"{arm}.birth_day"] / 7.0 - 39.5
