@@ -67,7 +67,7 @@ def evidence(
 
     from cohorts.evidence.report import write
     from cohorts.evidence.run import DESIGNS, run, women_of
-    from cohorts.ladder.artefact import learnt_population
+    from cohorts.ladder.artefact import learnt_population, observed_rules
     from twin.errors import TwinError
     from twin.inference.priors import DEFAULT_PRIOR
 
@@ -76,7 +76,13 @@ def evidence(
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("simulating study designs", total=len(DESIGNS))
             found = run(population, out, share=share, workers=workers, done=lambda _: bar.advance(task))
-        told = write(found, population, out, women=sum(women_of(d, share) for d in DESIGNS))
+        told = write(
+            found,
+            population,
+            out,
+            women=sum(women_of(d, share) for d in DESIGNS),
+            people=observed_rules(prior or DEFAULT_PRIOR),
+        )
     except TwinError as why:
         typer.echo(f"error ({why.code}): {why}", err=True)
         raise typer.Exit(UNUSABLE) from why

@@ -44,6 +44,15 @@ def written(folder: Path) -> str:
     ]
     for name, title in told["figures"].items():
         parts.append(f"![{title}](../images/evidence_{name})\n\n*{title}.*")
+    real = lines[lines["design"] == "people"]
+    if len(real):
+        rows = [
+            f"| {r.row} | {r.study}: {r.statistic} | {r.published} {r.unit} | {r.low} to {r.high} | {r.model} | "
+            f"{'inside' if r.met == 'True' else 'outside'} |"
+            for r in real.itertuples()
+        ]
+        head = "| row | what | seen | band | model | |\n|---|---|---|---|---|---|\n"
+        parts.append("### Real births and scans\n\nNot counted above.\n\n" + head + "\n".join(rows))
     missed = lines[lines["row"].isin(told["missed"])]
     silent = [row for row in missed["row"] if row not in why]
     if silent:

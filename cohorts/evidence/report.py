@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,27 @@ import pandas as pd
 from markupsafe import Markup
 
 from cohorts.evidence.plots import SECTIONS, write_plots
+from cohorts.evidence.rules import Rule
 from cohorts.evidence.run import Found, score, source_hash, table
 from cohorts.population.population import Population
 from twin import __version__
 
 
-def write(found: Mapping[str, Found], population: Population, out: Path, *, women: int) -> dict[str, Any]:
-    """Write OUT/evidence.csv, .json, .html and OUT/plots; returns what is told of it. women : that were simulated."""
+def write(
+    found: Mapping[str, Found],
+    population: Population,
+    out: Path,
+    *,
+    women: int,
+    people: Sequence[Rule] = (),
+) -> dict[str, Any]:
+    """Write OUT/evidence.csv, .json, .html and OUT/plots; returns what is told of it.
+
+    women : that were simulated. people : rows of real births and scans, which do not count.
+    """
     lines = table(found)
-    flat = lines.copy()
+    real = table(found, people)
+    flat = pd.concat([lines, real.assign(counted=False)]) if len(real) else lines.copy()
     for name in ("published", "low", "high", "model", "error"):
         flat[name] = [" / ".join(_short(x) for x in values) for values in flat[name]]
     flat.to_csv(out / "evidence.csv", index=False)
@@ -40,7 +52,8 @@ def write(found: Mapping[str, Found], population: Population, out: Path, *, wome
         tables=[
             (title.capitalize(), _rows(lines[lines["row"].str.startswith(s)]))
             for s, title in SECTIONS.items()
-        ],
+        ]
+        + ([("Real births and scans", _rows(real.assign(counted=False)))] if len(real) else []),
     )
     (out / "evidence.html").write_text(page, encoding="utf-8")
     counted = lines[lines["counted"]]

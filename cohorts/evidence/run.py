@@ -18,6 +18,7 @@ import pandas as pd
 
 from cohorts.evidence.designs import course, days, direct, growth, hapo, tests, trials
 from cohorts.evidence.rules import Rule, load_rules
+from cohorts.ladder import observed
 from cohorts.population.population import Arrays, Population
 from scenarios.cli import start_engine
 
@@ -45,6 +46,7 @@ DESIGNS: tuple[Design, ...] = (
     Design("east-asian", tests.simulate_east_asian, tests.statistics_east_asian, 32_768),
     Design("days", days.simulate, days.statistics, 16_384),
     Design("growth", growth.simulate, growth.statistics, 32_768),
+    Design("people", observed.simulate, observed.statistics, 32_768),
     Design("trials", trials.simulate, trials.statistics, 32_768, 9.0),
 )
 
@@ -138,10 +140,10 @@ def _identity(population: Population) -> str:
     ]
 
 
-def table(found: Mapping[str, Found]) -> pd.DataFrame:
-    """One line per rule, in their order; what no design computes says so."""
-    rules = load_rules()
-    return pd.DataFrame([_line(rule, found.get(row)) for row, rule in rules.items()])
+def table(found: Mapping[str, Found], rules: Sequence[Rule] | None = None) -> pd.DataFrame:
+    """One line per rule, in their order, without others those of the evidence; what no design computes says so."""
+    rules = list(load_rules().values()) if rules is None else rules
+    return pd.DataFrame([_line(rule, found.get(rule.row)) for rule in rules])
 
 
 def _line(rule: Rule, found: Found | None) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cohorts.evidence.rules import Rule
 from cohorts.ladder.fit import Fitted
 from cohorts.population.population import Population
 from twin.inference.priors import DEFAULT_PRIOR, Prior, load_prior
@@ -23,15 +24,30 @@ def learnt_population(name_or_path: str = DEFAULT_PRIOR, standard: str = "hadloc
 
     Raises : UnusableInput for a prior that is neither packaged nor a file.
     """
-    prior = load_prior(name_or_path)
+    told = _log_of(name_or_path)
+    return Population(load_prior(name_or_path), told["beside"] if told else {}, standard)
+
+
+def observed_rules(name_or_path: str = DEFAULT_PRIOR) -> list[Rule]:
+    """What real births and scans showed when this prior was learnt; none for a prior that was not."""
+    told = _log_of(name_or_path)
+    if told is None:
+        return []
+    sequences = ("published", "low", "high")
+    return [
+        Rule(**{k: tuple(v) if k in sequences else v for k, v in r.items()}) for r in told.get("observed", [])
+    ]
+
+
+def _log_of(name_or_path: str) -> dict[str, Any] | None:
+    """How the prior was learnt; None where there is no log, or one of another prior."""
     packaged = Path(str(resources.files("twin.inference"))) / "data" / f"{name_or_path}.json"
-    told = packaged if packaged.is_file() else Path(name_or_path).with_suffix(".json")
-    if not told.is_file():
-        return Population(prior, {}, standard)
-    found = json.loads(told.read_text(encoding="utf-8"))
-    if found.get("schema") != SCHEMA or found.get("sha256") != prior.sha256:
-        return Population(prior, {}, standard)
-    return Population(prior, found["beside"], standard)
+    path = packaged if packaged.is_file() else Path(name_or_path).with_suffix(".json")
+    if not path.is_file():
+        return None
+    found = dict(json.loads(path.read_text(encoding="utf-8")))
+    known = found.get("schema") == SCHEMA and found.get("sha256") == load_prior(name_or_path).sha256
+    return found if known else None
 
 
 def to_toml(prior: Prior, says: str) -> str:

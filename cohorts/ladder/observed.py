@@ -28,6 +28,7 @@ from twin.physiology.fetus import MEASURES
 SYDNEY = "data/sydney_ultrasound_birthweight/scans.csv"
 KINGS = "data/kings_abdominal_circumference/abdom.csv"
 TERM = (37, 41)  # completed weeks
+FITTED_WEEKS, SHOWN_WEEKS = (38, 39, 40), (37, 41)  # the ends hold most of the wrongly registered weeks
 MEAN_G, SD_SHARE, STANDARD_ERRORS = 60.0, 0.10, 3.0  # bands of registered weights: dating errors, not chance
 COVARIATES = ("male", "parous", "bmi", "height", "age", "smoking", "hypertension", "gain")
 #: days from the last scan to birth; heaviest and lightest share of residuals left out of the spread: gross errors
@@ -49,29 +50,37 @@ def rules(shared: Path) -> list[Rule]:
     return found
 
 
-def _rule(row: str, study: str, statistic: str, value: Mapping[str, tuple[float, float]], unit: str) -> Rule:
+def _rule(
+    row: str,
+    study: str,
+    statistic: str,
+    value: Mapping[str, tuple[float, float]],
+    unit: str,
+    *,
+    role: str = "calibrate",
+) -> Rule:
     """value : by what, the number and half its band."""
     published = tuple(v for v, _ in value.values())
     low, high = (tuple(v + s * h for v, h in value.values()) for s in (-1.0, 1.0))
     says = f"{statistic}: {', '.join(value)}"
-    return Rule(row, study, says, "people", published, low, high, unit, "data", "calibrate", True, "")
+    return Rule(row, study, says, "people", published, low, high, unit, "data", role, True, "")
 
 
 def _weights(b: pd.DataFrame) -> list[Rule]:
     b = b[~b["gdm"]]
-    means, sds = {}, {}
-    for week in (38, 39, 40):
-        for male, sex in ((0, "girls"), (1, "boys")):
-            x = b[(b["week"] == week) & (b["male"] == male)]["weight_g"]
-            sd, n = float(x.std()), len(x)
-            name = f"{week} weeks {sex}"
-            means[name] = (float(x.mean()), max(MEAN_G, STANDARD_ERRORS * sd / n**0.5))
-            sds[name] = (sd, max(SD_SHARE * sd, STANDARD_ERRORS * sd / (2 * n) ** 0.5))
-    study = "US births 2022"
-    return [
-        _rule("US-MEAN", study, "mean birth weight", means, "g"),
-        _rule("US-SD", study, "SD of birth weight", sds, "g"),
-    ]
+    study, found = "US births 2022", []
+    for suffix, weeks, role in (("", FITTED_WEEKS, "calibrate"), ("-ENDS", SHOWN_WEEKS, "validate")):
+        means, sds = {}, {}
+        for week in weeks:
+            for male, sex in ((0, "girls"), (1, "boys")):
+                x = b[(b["week"] == week) & (b["male"] == male)]["weight_g"]
+                sd, n = float(x.std()), len(x)
+                name = f"{week} weeks {sex}"
+                means[name] = (float(x.mean()), max(MEAN_G, STANDARD_ERRORS * sd / n**0.5))
+                sds[name] = (sd, max(SD_SHARE * sd, STANDARD_ERRORS * sd / (2 * n) ** 0.5))
+        found.append(_rule(f"US-MEAN{suffix}", study, "mean birth weight", means, "g", role=role))
+        found.append(_rule(f"US-SD{suffix}", study, "SD of birth weight", sds, "g", role=role))
+    return found
 
 
 def _flagged(b: pd.DataFrame) -> list[Rule]:
@@ -179,7 +188,10 @@ def simulate(population: Population, n: int, seed: int = 12) -> Arrays:
 def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     week = np.floor(c["birth_day"] / 7.0).astype(int)
     weight = c["birth_weight_g"]
-    cells = [(week == w) & (c["male"] == m) for w in (38, 39, 40) for m in (False, True)]
+
+    def cells(weeks: tuple[int, ...]) -> list[np.ndarray]:
+        return [weight[(week == w) & (c["male"] == m)] for w in weeks for m in (False, True)]
+
     term = (week >= TERM[0]) & (week <= TERM[1])
     who = {
         "male": c["male"],
@@ -199,8 +211,10 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         apart.append(_residual(ln[late], x[late], before[late])[0])
     at = [WEEKS.index(w) for w in KINGS_WEEKS]
     return {
-        "US-MEAN": tuple(float(weight[k].mean()) for k in cells),
-        "US-SD": tuple(float(weight[k].std()) for k in cells),
+        "US-MEAN": tuple(float(x.mean()) for x in cells(FITTED_WEEKS)),
+        "US-SD": tuple(float(x.std()) for x in cells(FITTED_WEEKS)),
+        "US-MEAN-ENDS": tuple(float(x.mean()) for x in cells(SHOWN_WEEKS)),
+        "US-SD-ENDS": tuple(float(x.std()) for x in cells(SHOWN_WEEKS)),
         "US-EFFECTS": tuple(map(float, effects)),
         "SYDNEY-SCAN": tuple(apart),
         "KINGS-AC": tuple(float(c["ln_ac"][i].std()) for i in at),
