@@ -52,7 +52,10 @@ def written(folder: Path) -> str:
             for r in real.itertuples()
         ]
         head = "| row | what | seen | band | model | |\n|---|---|---|---|---|---|\n"
-        parts.append("### Real births and scans\n\nNot counted above.\n\n" + head + "\n".join(rows))
+        mix = f"Women with GDM are treated, {told['us_gdm_on_insulin_percent']:.0f} % with insulin, others by diet."
+        parts.append(
+            "### Real births and scans\n\nNot counted above. " + mix + "\n\n" + head + "\n".join(rows)
+        )
     missed = lines[lines["row"].isin(told["missed"])]
     silent = [row for row in missed["row"] if row not in why]
     if silent:

@@ -66,10 +66,15 @@ def write(
         "scores": {role: s._asdict() for role, s in scores.items()},
         "missed": counted[~counted["met"].eq(True)]["row"].tolist(),
         "figures": titles,
+        "us_gdm_on_insulin_percent": mix[0] if (mix := _values(found, "_us_gdm_on_insulin")) else None,
         "files": ["evidence.csv", "evidence.json", "evidence.html", *(f"plots/{name}" for name in titles)],
     }
     (out / "evidence.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return told
+
+
+def _values(found: Mapping[str, Found], row: str) -> tuple[float, ...]:
+    return found[row].values if row in found else ()
 
 
 def _short(x: float) -> str:

@@ -33,10 +33,9 @@ def observed_rules(name_or_path: str = DEFAULT_PRIOR) -> list[Rule]:
     told = _log_of(name_or_path)
     if told is None:
         return []
-    sequences = ("published", "low", "high")
-    return [
-        Rule(**{k: tuple(v) if k in sequences else v for k, v in r.items()}) for r in told.get("observed", [])
-    ]
+    bands = ("published", "low", "high")
+    found: list[dict[str, Any]] = told.get("observed", [])
+    return [Rule(**{**r, **{k: tuple(r[k]) for k in bands}}) for r in found]
 
 
 def _log_of(name_or_path: str) -> dict[str, Any] | None:
