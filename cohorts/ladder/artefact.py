@@ -106,10 +106,11 @@ def write(
         "center_sd: what the evidence leaves open of the center, in units of sd; sd of a constant or effect likewise."
     )
     out.with_suffix(".toml").write_text(to_toml(prior, says), encoding="utf-8")
+    load_prior.cache_clear()
     told: dict[str, Any] = {
         "schema": SCHEMA,
         "id": prior.id,
-        "sha256": prior.sha256,
+        "sha256": load_prior(str(out.with_suffix(".toml"))).sha256,  # of the numbers as they are written
         "seed": seed,
         "made_of": dict(made_of),
         **(also or {}),

@@ -28,7 +28,7 @@ from twin.physiology.fetus import table_weight
 from twin.physiology.parameters import FetalParams, MaternalParams
 from twin.physiology.pregnancy import PregnancyParams
 
-DEFAULT_PRIOR = "evidence-1"
+DEFAULT_PRIOR = "population-1"
 START_PRIOR = "evidence-1"  # set by hand: what the learnt prior starts from
 LEVEL_WEEK = (
     39.43  # at which `weight_39_g` is the median child's weight, whichever standard gives the shape of growth
