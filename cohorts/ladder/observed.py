@@ -20,6 +20,7 @@ from cohorts.evidence.statistics import flag_difference
 from cohorts.ladder import us_births
 from cohorts.population.birth import between, births
 from cohorts.population.engine import Arm, Lanes, pregnancy
+from cohorts.population.numbers import beside
 from cohorts.population.population import Arrays, Population, gather
 from cohorts.population.women import Women
 from twin.encode import LARGEST_BMI, expected_gain_kg
@@ -34,6 +35,8 @@ COVARIATES = ("male", "parous", "bmi", "height", "age", "smoking", "hypertension
 #: days from the last scan to birth; heaviest and lightest share of residuals left out of the spread: gross errors
 SCANNED_BEFORE = ((0, 7), (8, 21), (22, 42))
 TRIMMED = 0.02
+WEIGHED_BEFORE = 21  # days, up to which each measure's own say is compared
+GROSS = 5.0  # median deviations, beyond which a scan or a birth is left out
 FIRST_WEEK_FLAGGED = 28
 RESAMPLES = 100
 LARGEST_GAIN_KG = 25.0  # from the standard; more is a slip of the pen
@@ -146,7 +149,26 @@ def _sydney(d: pd.DataFrame) -> list[Rule]:
         here = (days >= first) & (days <= last) & np.isfinite(x)
         sd, n = _residual(y[here], x[here], days[here])
         found[f"{first} to {last} days before"] = (sd, 2.0 * sd / (2 * n) ** 0.5)
-    return [_rule("SYDNEY-SCAN", "Sydney", "SD of ln birth weight given the last scan", found, "ln")]
+    near = (days <= WEIGHED_BEFORE) & np.isfinite(ln).all(axis=0)
+    weight, se = _weights_of(y[near], ln[:, near], days[near])
+    each = {q: (w, 2.0 * s) for q, w, s in zip(MEASURES, weight, se, strict=True)}
+    return [
+        _rule("SYDNEY-SCAN", "Sydney", "SD of ln birth weight given the last scan", found, "ln"),
+        _rule("SYDNEY-WEIGHTS", "Sydney", "ln birth weight per ln of each measure, together", each, "ln/ln"),
+    ]
+
+
+def _weights_of(ln_weight: np.ndarray, ln: np.ndarray, days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients of the four measures, (measure, woman), beside the days to birth; gross errors left out."""
+    X = np.column_stack([*ln, np.ones(len(days)), days])
+    keep = np.ones(len(days), bool)
+    for _ in range(2):
+        b = np.linalg.lstsq(X[keep], ln_weight[keep], rcond=None)[0]
+        r = ln_weight - X @ b
+        keep = np.abs(r - np.median(r)) < GROSS * np.median(np.abs(r - np.median(r)))
+    s2 = float((r[keep] ** 2).mean())
+    covariance = np.linalg.pinv(X[keep].T @ X[keep]) * s2
+    return b[: len(ln)], np.sqrt(np.diag(covariance)[: len(ln)])
 
 
 def _kings(d: pd.DataFrame) -> list[Rule]:
@@ -160,10 +182,20 @@ def _kings(d: pd.DataFrame) -> list[Rule]:
     return [_rule("KINGS-AC", "King's College", "SD of ln abdominal circumference", found, "ln")]
 
 
+def _near(c: Arrays, ln: np.ndarray, late: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Births from 33 weeks with a scan up to three weeks before: a half by either group of days."""
+    half = np.arange(len(ln)) % 2 == 0
+    first, second = (f for f, last in SCANNED_BEFORE if last <= WEIGHED_BEFORE)
+    seen = np.where(half[None], c[f"seen_{first}"], c[f"seen_{second}"])
+    before = np.where(half, c[f"before_{first}"], c[f"before_{second}"])
+    return ln[late], seen[:, late], before[late]
+
+
 def simulate(population: Population, n: int, seed: int = 12) -> Arrays:
     """Births as registered, of women untreated."""
     prior, numbers = population.prior, population.numbers
     habits = {**numbers, **one_centre(population)}
+    observers = float(beside(numbers, "measure.observers"))
 
     def look(women: Women, lanes: Lanes) -> Arrays:
         weeks = pregnancy(prior, numbers, lanes, Arm(), False)
@@ -172,14 +204,15 @@ def simulate(population: Population, n: int, seed: int = 12) -> Arrays:
         found: Arrays = {"parous": women.parity > 0, **born}
         edges = [np.stack([between(x, np.full(len(women), w)) for w in WEEKS]) for x in (weeks.L, weeks.F)]
         L, F = (jnp.asarray(x, jnp.float32) for x in edges)
-        scan = scanned(women, np.asarray(biometry(prior, habits, lanes, L, F, AT_WEEKS)[0]), 2)
+        scan = scanned(women, np.asarray(biometry(prior, habits, lanes, L, F, AT_WEEKS)[0]), 3, observers)
         found["ln_ac"] = scan[MEASURES.index("ac_mm")]
         for i, (first, last) in enumerate(SCANNED_BEFORE):
             before = first + (last - first) * women.reading[20 + i].argsort().argsort() / len(women)
             at = (day - before) / 7.0
             L, F = (jnp.asarray(between(x, at), jnp.float32)[None] for x in (weeks.L, weeks.F))
             ln = np.asarray(biometry(prior, habits, lanes, L, F, jnp.asarray(at, jnp.float32)[None])[0])
-            found[f"before_{first}"], found[f"efw_{first}"] = before, efw_ln(scanned(women, ln, 3 + i)[:, 0])
+            seen = scanned(women, ln, 4 + i, observers)[:, 0]
+            found |= {f"before_{first}": before, f"efw_{first}": efw_ln(seen), f"seen_{first}": seen}
         return found
 
     return gather(population, seed, n, look)
@@ -217,5 +250,6 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         "US-SD-ENDS": tuple(float(x.std()) for x in cells(SHOWN_WEEKS)),
         "US-EFFECTS": tuple(map(float, effects)),
         "SYDNEY-SCAN": tuple(apart),
+        "SYDNEY-WEIGHTS": tuple(map(float, _weights_of(*_near(c, ln, late))[0])),
         "KINGS-AC": tuple(float(c["ln_ac"][i].std()) for i in at),
     }

@@ -1,18 +1,18 @@
 """The packaged learnt prior: whole, the default, and what its own log says of it, simulated again."""
 
 import json
+import subprocess
+import sys
 from importlib import resources
 
 import jax
 import numpy as np
 import pytest
 
-from cohorts.evidence.designs import course
 from cohorts.evidence.rules import load_rules
-from cohorts.evidence.run import Design
 from cohorts.ladder.artefact import learnt_population
 from cohorts.ladder.fit import errors
-from cohorts.ladder.steps import TOGETHER, Rung, climb
+from cohorts.ladder.steps import TOGETHER
 from twin.inference.priors import DEFAULT_PRIOR, START_PRIOR, load_prior
 
 
@@ -62,15 +62,25 @@ def test_the_log_is_found_again_by_the_same_women(told):
         np.testing.assert_allclose(again, stored[row], atol=0.1, err_msg=row)
 
 
-def test_a_small_climb_is_the_same_every_time(told):
-    """Two numbers by one design with few women: the fit goes down, twice alike, and towards what is published."""
-    small = Rung(
-        "small",
-        ("center.d_SI", "constant.production_rise"),
-        (Design("course", course.simulate, course.statistics, 2048),),
-    )
-    first, again = (climb(load_prior(START_PRIOR), ladder=(small,)) for _ in range(2))
-    fit = first.fits["small"]
-    assert fit.history[-1] < fit.history[0] and first.numbers == again.numbers
-    rise = {c.name: c.value for c in first.prior.constants}["production_rise"]
-    assert rise == pytest.approx(first.numbers["constant.production_rise"]) and rise < 0.25
+SMALL = """
+import json
+from scenarios.cli import start_engine
+start_engine()
+from cohorts.evidence.designs import course
+from cohorts.evidence.run import Design
+from cohorts.ladder.steps import Rung, climb
+from twin.inference.priors import START_PRIOR, load_prior
+design = Design("course", course.simulate, course.statistics, 2048)
+small = Rung("small", ("center.d_SI", "constant.production_rise"), (design,))
+twice = [climb(load_prior(START_PRIOR), ladder=(small,)) for _ in range(2)]
+print(json.dumps([[c.numbers, c.fits["small"].history] for c in twice]))
+"""
+
+
+def test_a_small_climb_is_the_same_every_time():
+    """Two numbers by one design with few women, in a process of its own as `make prior` has it: the fit goes down,
+    twice alike."""
+    done = subprocess.run([sys.executable, "-c", SMALL], capture_output=True, text=True, check=True)
+    (numbers, history), again = json.loads(done.stdout)
+    assert [numbers, history] == again
+    assert history[-1] < 0.9 * history[0] and numbers["constant.production_rise"] < 0.25

@@ -55,19 +55,23 @@ def one_centre(population: Population) -> dict[str, float]:
     return {f"sd.{n}": OWN_SHARE[q] * population.numbers.get(f"sd.{n}", sd[n]) for q, n in names.items()}
 
 
-def scanned(women: Women, true: np.ndarray, first: int) -> np.ndarray:
-    """Measured ln biometry: Student t errors from readings `first` on, one per measure and week."""
+def scanned(women: Women, true: np.ndarray, first: int, observers: float = 1.0) -> np.ndarray:
+    """Measured ln biometry: Student t errors from readings `first` on, one per measure and week.
+
+    observers : their error over that of one, where women are scanned by different ones.
+    """
     size = int(np.prod(true.shape[:2]))
     rng = np.random.default_rng([7, first])
     chi = rng.chisquare(SCAN_DF, (size, len(women))) / SCAN_DF
     normal = rng.standard_normal((size, len(women)))
     sd = np.array([SCAN_SD[q] for q in MEASURES])[:, None, None]
-    return np.asarray(true + sd * SCAN_CORE * (normal / np.sqrt(chi)).reshape(true.shape))
+    return np.asarray(true + observers * sd * SCAN_CORE * (normal / np.sqrt(chi)).reshape(true.shape))
 
 
 def simulate(population: Population, n: int, seed: int = 3, who: Who = HEALTHY) -> Arrays:
     prior = population.prior
     numbers = {**population.numbers, **one_centre(population)}
+    observers = float(beside(numbers, "measure.observers"))
 
     def look(women: Women, lanes: Lanes) -> Arrays:
         weeks = pregnancy(prior, numbers, lanes, Arm(), False)
@@ -81,14 +85,15 @@ def simulate(population: Population, n: int, seed: int = 3, who: Who = HEALTHY) 
         true = np.asarray(measures)
         return {
             "true": true,
-            "scan": scanned(women, true, 0),
-            "again": scanned(women, true, 1),
+            "scan": scanned(women, true, 0, observers),
+            "one": scanned(women, true, 1),
+            "again": scanned(women, true, 2),
             "ln_weight": ln_weight,
             "edges_L": weeks.L,
             "edges_F": weeks.F,
             "gdm": meets_iadpsg(np.asarray(test)),
             "fasting": fasting(prior, numbers, lanes, (15.0, 31.0)).G,
-            "observers": np.full(len(women), float(beside(numbers, "measure.observers"))),
+            "observers": np.full(len(women), observers),
             **births(women, weeks, population.standard),
         }
 
@@ -106,7 +111,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     apart = _bradford(c, at)
     healthy = ~c["gdm"]
     c = {k: v[..., healthy] for k, v in c.items()}
-    scan, again, ln_w = c["scan"], c["again"], c["ln_weight"]
+    scan, one, again, ln_w = c["scan"], c["one"], c["again"], c["ln_weight"]
     row = {q: MEASURES.index(q) for q in MEASURES}
     efw = efw_ln(scan)
     boy, day = c["male"], c["birth_day"]
@@ -122,7 +127,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         return float(100.0 * off.std())
 
     def limits(q: str) -> float:
-        d = 100.0 * np.expm1(scan[row[q]] - again[row[q]])
+        d = 100.0 * np.expm1(one[row[q]] - again[row[q]])
         return float(1.96 * d[[at[20.0], at[28.0], at[36.0]]].std())
 
     def r(a: np.ndarray, b: np.ndarray) -> float:
@@ -172,12 +177,12 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     )
     fit = X @ np.linalg.lstsq(X, c["birth_weight_g"], rcond=None)[0]
     explained = 1.0 - float(((c["birth_weight_g"] - fit) ** 2).mean() / c["birth_weight_g"].var())
-    repeats = np.expm1(efw_ln(scan) - efw_ln(again))[late[:3]]
+    repeats = np.expm1(efw_ln(one) - efw_ln(again))[late[:3]]
     variance = {
-        q: (np.exp(scan[row[q]]).var(), np.exp(scan[row[q]] - again[row[q]]).var() / 2.0) for q in MEASURES
+        q: (np.exp(one[row[q]]).var(), np.exp(one[row[q]] - again[row[q]]).var() / 2.0) for q in MEASURES
     }
     within = {
-        q: float(1.0 - np.mean((np.exp(scan[row[q]]) - np.exp(again[row[q]])) ** 2) / 2.0 / variance[q][0])
+        q: float(1.0 - np.mean((np.exp(one[row[q]]) - np.exp(again[row[q]])) ** 2) / 2.0 / variance[q][0])
         for q in MEASURES
     }
     return {

@@ -10,7 +10,7 @@ from scipy.stats import binom
 from twin.errors import UnusableInput
 from twin.inference.arviz_gate import read_posterior, rhat_and_ess, write_posterior
 from twin.inference.calibrate import load_posterior, named_parameters, save_posterior, shape_of
-from twin.inference.priors import shifts
+from twin.inference.priors import DEFAULT_PRIOR, shifts
 from twin.inference.psis import pareto_smooth
 
 
@@ -28,7 +28,7 @@ def test_groups_and_draws_come_back(groups, one_posterior):
     np.testing.assert_array_equal(groups["sample_stats"]["weight"].values[0], one_posterior.weights)
     np.testing.assert_array_equal(groups["sample_stats"]["lp"].values[0], one_posterior.evaluation.log_joint)
     attrs = groups["posterior"].attrs
-    assert attrs["posterior_id"] == one_posterior.id and attrs["prior_id"] == "evidence-1"
+    assert attrs["posterior_id"] == one_posterior.id and attrs["prior_id"] == DEFAULT_PRIOR
     assert list(groups["posterior"]["latent"].values) == one_posterior.prior.names(one_posterior.data)
 
 

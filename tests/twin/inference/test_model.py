@@ -90,11 +90,15 @@ def test_deviations_have_their_stated_law(prior):
 
 def test_unpack_at_zero_is_the_centre(prior, data):
     at = unpack(prior, data, jnp.zeros(prior.size(data)))
-    S_I = prior.latents[prior.index["S_I"]].center * np.exp(float(shifts(prior, data)["S_I"]))
-    assert float(at.maternal.S_I) == pytest.approx(S_I)
-    for name in ("R0", "E_G0", "VG", "U_fp", "tau_rapid"):
-        assert float(getattr(at.maternal, name)) == pytest.approx(prior.latents[prior.index[name]].center)
-    assert np.asarray(at.meal_factor).tolist() == pytest.approx([1.0] * 6)
+    moved = shifts(prior, data)
+    for name in ("S_I", "R0", "E_G0", "VG", "U_fp", "tau_rapid"):
+        center = prior.latents[prior.index[name]].center * np.exp(float(moved.get(name, 0.0)))
+        assert float(getattr(at.maternal, name)) == pytest.approx(center)
+    habit = tuple(
+        dataclasses.replace(x, center=0.0 if x.name == "carbohydrate" else x.center) for x in prior.latents
+    )
+    usual = unpack(dataclasses.replace(prior, latents=habit), data, jnp.zeros(prior.size(data)))
+    assert np.asarray(usual.meal_factor).tolist() == pytest.approx([1.0] * 6)
     assert float(at.dating_shift_weeks) == 0.0
 
 
