@@ -44,6 +44,7 @@ def written(folder: Path) -> str:
     ]
     for name, title in told["figures"].items():
         parts.append(f"![{title}](../images/evidence_{name})\n\n*{title}.*")
+    parts.append(_hapo(lines))
     real = lines[lines["design"] == "people"]
     if len(real):
         rows = [
@@ -68,6 +69,27 @@ def written(folder: Path) -> str:
         head = "| row | what | published | model | why |\n|---|---|---|---|---|\n"
         parts.append(f"### Outside, {title}\n\n{head}" + "\n".join(rows))
     return "\n\n".join(parts)
+
+
+def _hapo(lines: pd.DataFrame) -> str:
+    """The study everybody knows: its test and its odds ratios."""
+    by = lines.set_index("row")
+    names = {
+        "A-OGTT-01": "fasting, mg/dL: mean, SD",
+        "A-OGTT-02": "1 h: mean, SD",
+        "A-OGTT-03": "2 h: mean, SD",
+        "B-DX-04": "meet IADPSG, %",
+        "D-HAPO-01": "odds of a large birth per SD of fasting glucose, adjusted",
+        "D-HAPO-03": "the same, 1 h",
+        "D-HAPO-05": "the same, 2 h",
+        "D-HAPO-07": "large births, lowest and highest fasting category, unadjusted, %",
+    }
+    head = "| | published | band | model |\n|---|---|---|---|\n"
+    rows = []
+    for row, what in names.items():
+        published, low, high, model = by.loc[row, ["published", "low", "high", "model"]]
+        rows.append(f"| {what} ({row}) | {published} | {low} to {high} | {model} |")
+    return "### HAPO\n\n" + head + "\n".join(rows)
 
 
 def main() -> None:
