@@ -198,7 +198,7 @@ def test_laplace_agrees_with_the_kept_nuts_runs(pattern):
     each figure. Power is left to the bars on all 100."""
     gold = list(store.stored_cases(run.GOLD / f"nuts-own-{pattern}.jsonl").values())
     row = gold[date.today().toordinal() % len(gold)]
-    fast = nuts_agreement.by_laplace(int(row["case"].split()[1]))
+    fast = nuts_agreement.by_laplace(int(row["case"].split()[1]), day=row["day"])
     for name, bar in (
         ("p_large", nuts_agreement.P_BAR),
         *((q, nuts_agreement.WEIGHT_BAR_G) for q in ("q05", "q50", "q95")),

@@ -44,7 +44,7 @@ def test_residual_around_the_last_scan_is_that_planted():
 def test_rows_of_the_real_data_have_bands():
     rows = {r.row: r for r in observed.rules(SHARED)}
     weights = {"US-MEAN", "US-SD", "US-MEAN-ENDS", "US-SD-ENDS", "US-GDM"}
-    assert set(rows) == weights | {"US-EFFECTS", "SYDNEY-SCAN", "KINGS-AC"}
+    assert set(rows) == weights | {"US-EFFECTS", "SYDNEY-SCAN", "SYDNEY-WEIGHTS", "KINGS-AC"}
     for r in rows.values():
         assert all(a < v < b for a, v, b in zip(r.low, r.published, r.high, strict=True)), r.row
     by = dict(zip(observed.COVARIATES, rows["US-EFFECTS"].published, strict=True))

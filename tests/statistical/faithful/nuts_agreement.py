@@ -79,9 +79,11 @@ def _woman(number: int) -> tuple[Subject, jax.Array, jax.Array, jax.Array]:
     return (woman, *jax.random.split(key, 3))
 
 
-def _weights_at_birth(woman: Subject, posterior: Posterior, key: jax.Array, draws: int) -> np.ndarray:
+def _weights_at_birth(
+    woman: Subject, posterior: Posterior, key: jax.Array, draws: int, day: int
+) -> np.ndarray:
     dataset = forecast_to_birth(woman, posterior, key, draws)
-    return np.asarray(dataset["fetal_weight_g"].sel(gestational_day=woman.truth.delivery_day).values)
+    return np.asarray(dataset["fetal_weight_g"].sel(gestational_day=day).values)
 
 
 def by_nuts(number: int, draws: int = NUTS_DRAWS) -> dict[str, Any]:
@@ -99,7 +101,8 @@ def by_nuts(number: int, draws: int = NUTS_DRAWS) -> dict[str, Any]:
         draws=draws // CHAINS,
     )
     seconds = time.process_time() - start
-    fetal = _weights_at_birth(woman, gold, k_forecast, draws)
+    day = woman.truth.delivery_day
+    fetal = _weights_at_birth(woman, gold, k_forecast, draws, day)
     effective = float(draws)
     if not gold.calibration.prior_only:  # nearly equal weights: resampling keeps their order
         _, ess, _ = rhat_and_ess({"p": p_large(fetal).reshape(CHAINS, -1)})
@@ -107,6 +110,7 @@ def by_nuts(number: int, draws: int = NUTS_DRAWS) -> dict[str, Any]:
     return {
         "pattern": pattern_of(number),
         "scans": woman.scans,
+        "day": day,
         "nuts": _rounded(reported(fetal), 4),
         "error": {"nuts": _rounded(errors(fetal, effective), 5)},
         "nuts_ok": gold.calibration.ok,
@@ -118,11 +122,13 @@ def by_nuts(number: int, draws: int = NUTS_DRAWS) -> dict[str, Any]:
     }
 
 
-def by_laplace(number: int, draws: int = LAPLACE_DRAWS) -> dict[str, Any]:
-    """The stored result of one woman by `laplace`."""
+def by_laplace(number: int, draws: int = LAPLACE_DRAWS, *, day: int | None = None) -> dict[str, Any]:
+    """The stored result of one woman by `laplace`. day : of birth, where NUTS had another than the truth has now."""
     woman, key, _, k_forecast = _woman(number)
     (fast,) = calibrated([woman], key, draws)
-    fetal = _weights_at_birth(woman, fast, k_forecast, draws)
+    fetal = _weights_at_birth(
+        woman, fast, k_forecast, draws, woman.truth.delivery_day if day is None else day
+    )
     effective = min(float(fast.calibration.ess_min or draws), draws)
     return {
         "pattern": pattern_of(number),

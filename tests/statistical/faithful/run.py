@@ -82,7 +82,13 @@ def nuts_cases(pattern: str, n: int) -> Cases:
 def laplace_cases(pattern: str, n: int) -> Cases:
     from tests.statistical.faithful.nuts_agreement import by_laplace, pattern_of
 
-    return [(f"woman {i}", functools.partial(by_laplace, i)) for i in range(n) if pattern_of(i) == pattern]
+    kept = stored_cases(GOLD / f"nuts-own-{pattern}.jsonl")
+    day = {case: row["day"] for case, row in kept.items()}
+    return [
+        (f"woman {i}", functools.partial(by_laplace, i, day=day.get(f"woman {i}")))
+        for i in range(n)
+        if pattern_of(i) == pattern
+    ]
 
 
 def files(
