@@ -7,6 +7,7 @@ of the tables, but none of them counts in the score of the evidence.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,6 +36,7 @@ COVARIATES = ("male", "parous", "bmi", "height", "age", "smoking", "hypertension
 #: days from the last scan to birth; heaviest and lightest share of residuals left out of the spread: gross errors
 SCANNED_BEFORE = ((0, 7), (8, 21), (22, 42))
 TRIMMED = 0.02
+SET_ASIDE = 100  # Sydney women, for `tests.statistical.sydney`
 WEIGHED_BEFORE = 21  # days, up to which each measure's own say is compared
 GROSS = 5.0  # median deviations, beyond which a scan or a birth is left out
 FIRST_WEEK_FLAGGED = 28
@@ -48,7 +50,7 @@ def rules(shared: Path) -> list[Rule]:
     found = _weights(b := us_births.load(shared))
     found += _flagged(b)
     found += _effects(us_births.load_2014(shared))
-    found += _sydney(pd.read_csv(shared / SYDNEY))
+    found += _sydney(without_aside(pd.read_csv(shared / SYDNEY, dtype={"id": str})))
     found += _kings(pd.read_csv(shared / KINGS))
     return found
 
@@ -138,6 +140,12 @@ def _residual(ln_weight: np.ndarray, ln_efw: np.ndarray, days: np.ndarray) -> tu
     r = ln_weight - X @ np.linalg.lstsq(X, ln_weight, rcond=None)[0]
     low, high = np.quantile(r, [TRIMMED, 1.0 - TRIMMED])
     return float(r[(r >= low) & (r <= high)].std()), len(r)
+
+
+def without_aside(d: pd.DataFrame) -> pd.DataFrame:
+    """Sydney without the women that forecasts are judged by: smallest SHA-256 of id."""
+    order = d["id"].map(lambda i: hashlib.sha256(i.encode()).hexdigest()).argsort()
+    return d.iloc[np.sort(order.to_numpy()[SET_ASIDE:])]
 
 
 def _sydney(d: pd.DataFrame) -> list[Rule]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cohorts.ladder import observed
@@ -49,3 +50,14 @@ def test_rows_of_the_real_data_have_bands():
         assert all(a < v < b for a, v, b in zip(r.low, r.published, r.high, strict=True)), r.row
     by = dict(zip(observed.COVARIATES, rows["US-EFFECTS"].published, strict=True))
     assert 0.03 < by["male"] < 0.05 and -0.08 < by["smoking"] < -0.03
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shelf of data is not here")
+def test_women_that_forecasts_are_judged_by_teach_nothing():
+    from tests.statistical.sydney import split
+
+    rows = pd.read_csv(SHARED / observed.SYDNEY, dtype=str)
+    aside, _ = split(rows.to_dict("records"))
+    left = set(observed.without_aside(rows)["id"])
+    assert len(left) == len(rows) - observed.SET_ASIDE and not left & {r["id"] for r in aside}
