@@ -49,11 +49,8 @@ BESIDE: Mapping[str, tuple[float, float, bool]] = {
     "care.metformin_gain_kg": (-1.2, 0.4, False),  # [D-EME-04]
     "measure.cord_gain": (4.0, 0.40, True),  # ln fetal insulin per ln exposure, eta [MODEL 2.2]
     "measure.old_meter": (0.93, 0.04, True),  # meters of the 1990s showed whole blood, below plasma (assumed)
-    "measure.load_emptying": (
-        0.3,
-        0.3,
-        False,
-    ),  # exponent by which larger glucose drinks empty more slowly (assumed)
+    # exponent by which larger glucose drinks empty more slowly: 0 at first order, 1 at a constant rate (assumed)
+    "measure.load_emptying": (0.5, 0.3, False),
     "measure.observers": (1.6, 0.2, True),  # error of two observers over that of one [C-ERR-01..04, RECALLED]
     "measure.held_back": (
         0.5,

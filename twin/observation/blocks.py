@@ -7,6 +7,7 @@ what Gauss-Newton needs beyond a log density. Shapes: (reading, *batch).
 from __future__ import annotations
 
 import abc
+import math
 from typing import ClassVar, NamedTuple
 
 import equinox as eqx
@@ -21,7 +22,8 @@ from twin.observation.residual import at_memory, filtered
 METER_SD_MG_DL = 3.0
 METER_CV = 0.05
 STUDENT_DF = 4.0  # 2 % outliers of finger-prick readings [MODEL 1.5]
-SCAN_DF, SCAN_CORE = 6.0, 0.9  # same kurtosis as 0.9 % outliers at four times the SD
+SCAN_DF = 6.0  # gross errors: Sydney has 0.9 % per measure at about four times the SD
+SCAN_CORE = math.sqrt((SCAN_DF - 2.0) / SCAN_DF)  # with them the SD is the published one [C-ERR-01..03]
 TERM_WEEK, TERM_SD, PRETERM_SHARE, PRETERM_EDGE, PRETERM_MEAN = 39.3, 1.3, 0.12, 37.8, 3.0
 OGTT_ASSAY_CV = 0.02  # venous plasma [MODEL 1.5]
 OGTT_MODEL_CV = 0.03  # what the equations cannot follow within one test; widened by day multipliers

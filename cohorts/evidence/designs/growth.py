@@ -26,6 +26,7 @@ from twin.physiology.parameters import FetalParams
 WEEKS = (14.0, 16.0, 20.0, 24.0, 28.0, 32.0, 36.0, 40.0)
 AT_WEEKS = np.array(WEEKS, dtype=np.float32)[:, None]
 HEALTHY = Who(bmi=(18.5, 30.0), smoking=0.0, hypertension=0.0, nulliparous=0.6)
+INTERGROWTH_READINGS = 3  # each measure from three images, the mean taken (Papageorghiou 2014, RECALLED)
 FAT_ENERGY, LEAN_ENERGY = 9.3, 1.0  # kcal/g [C-EN-03, RECALLED]
 
 
@@ -55,17 +56,21 @@ def one_centre(population: Population) -> dict[str, float]:
     return {f"sd.{n}": OWN_SHARE[q] * population.numbers.get(f"sd.{n}", sd[n]) for q, n in names.items()}
 
 
-def scanned(women: Women, true: np.ndarray, first: int, observers: float = 1.0) -> np.ndarray:
+def scanned(
+    women: Women, true: np.ndarray, first: int, observers: float = 1.0, readings: int = 1
+) -> np.ndarray:
     """Measured ln biometry: Student t errors from readings `first` on, one per measure and week.
 
-    observers : their error over that of one, where women are scanned by different ones.
+    observers : their error over that of one, where women are scanned by different ones. readings : by one observer,
+    of which the mean is taken; what is between observers stays.
     """
+    times = np.sqrt(max(observers**2 - 1.0, 0.0) + 1.0 / readings)
     size = int(np.prod(true.shape[:2]))
     rng = np.random.default_rng([7, first])
     chi = rng.chisquare(SCAN_DF, (size, len(women))) / SCAN_DF
     normal = rng.standard_normal((size, len(women)))
     sd = np.array([SCAN_SD[q] for q in MEASURES])[:, None, None]
-    return np.asarray(true + observers * sd * SCAN_CORE * (normal / np.sqrt(chi)).reshape(true.shape))
+    return np.asarray(true + times * sd * SCAN_CORE * (normal / np.sqrt(chi)).reshape(true.shape))
 
 
 def simulate(population: Population, n: int, seed: int = 3, who: Who = HEALTHY) -> Arrays:
@@ -86,6 +91,7 @@ def simulate(population: Population, n: int, seed: int = 3, who: Who = HEALTHY) 
         return {
             "true": true,
             "scan": scanned(women, true, 0, observers),
+            "mean_scan": scanned(women, true, 0, observers, INTERGROWTH_READINGS),
             "one": scanned(women, true, 1),
             "again": scanned(women, true, 2),
             "ln_weight": ln_weight,
@@ -119,7 +125,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     late = [at[w] for w in (28.0, 32.0, 36.0, 40.0)]
 
     def cv(q: str) -> tuple[float, ...]:
-        x = np.exp(scan[row[q]])
+        x = np.exp(c["mean_scan"][row[q]])
         return tuple(float(100.0 * x[at[w]].std() / x[at[w]].mean()) for w in (20.0, 28.0, 32.0, 36.0))
 
     def error(formula: str) -> float:
@@ -134,7 +140,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
         return float(np.corrcoef(a, b)[0, 1])
 
     def spread(formula: str) -> tuple[float, ...]:
-        ln = efw_ln(scan, formula)
+        ln = efw_ln(c["mean_scan"], formula)
         return tuple(float(np.diff(np.quantile(ln[i], [0.1, 0.9]))[0]) for i in late)
 
     z_birth = standardised(c["birth_weight_g"], day, boy)

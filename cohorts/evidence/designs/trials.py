@@ -159,7 +159,7 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
     share = {a: 100.0 * float(on_insulin[a].mean()) for a in on_insulin}
     fat = {a: c[f"{a}.fat_share"] * c[f"{a}.birth_weight_g"] for a in ("none", "insulin")}
     lean_mass = {a: (1.0 - c[f"{a}.fat_share"]) * c[f"{a}.birth_weight_g"] for a in ("early", "insulin")}
-    number = (np.round(c["test_100"]) >= LIMITS_100).sum(axis=0)
+    igt = ((np.round(c["test_100"]) >= LIMITS_100).sum(axis=0) == 1) & (np.round(c["test_50"][0]) >= 140.0)
     is_large = z["insulin"] > cut
     law = two_step
     gain = c["extra_gain_kg"]
@@ -275,10 +275,10 @@ def statistics(c: Arrays) -> dict[str, tuple[float, ...]]:
             float(
                 np.exp(
                     c["eta"][0]
-                    * (c[f"{a}.fetal_insulin"][g].mean() - c["none.fetal_insulin"][number == 0].mean())
+                    * (c[f"{a}.fetal_insulin"][g].mean() - c["none.fetal_insulin"][~igt & ~two_step].mean())
                 )
             )
-            for a, g in (("none", number == 1), ("insulin", number >= 2))
+            for a, g in (("none", igt), ("insulin", two_step))
         ),
         "US-GDM": (_flagged(c, two_step),),
         "_us_gdm_on_insulin": (100.0 * float((c["insulin.most_units"][two_step] > NEEDED_U).mean()),),
