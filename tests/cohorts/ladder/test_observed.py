@@ -1,14 +1,10 @@
 """Rows of real births and scans: what is computed of them recovers what was planted."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from cohorts.ladder import observed
-
-SHARED = Path(__file__).resolve().parents[4] / "shared"
 
 
 def test_effects_at_equal_week_are_recovered():
@@ -41,9 +37,8 @@ def test_residual_around_the_last_scan_is_that_planted():
 
 
 @pytest.mark.shared_data
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shelf of data is not here")
-def test_rows_of_the_real_data_have_bands():
-    rows = {r.row: r for r in observed.rules(SHARED)}
+def test_rows_of_the_real_data_have_bands(shared_data):
+    rows = {r.row: r for r in observed.rules(shared_data)}
     weights = {"US-MEAN", "US-SD", "US-MEAN-ENDS", "US-SD-ENDS", "US-GDM"}
     assert set(rows) == weights | {"US-EFFECTS", "SYDNEY-SCAN", "SYDNEY-WEIGHTS", "KINGS-AC"}
     for r in rows.values():
@@ -53,11 +48,10 @@ def test_rows_of_the_real_data_have_bands():
 
 
 @pytest.mark.shared_data
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shelf of data is not here")
-def test_women_that_forecasts_are_judged_by_teach_nothing():
+def test_women_that_forecasts_are_judged_by_teach_nothing(shared_data):
     from tests.statistical.sydney import split
 
-    rows = pd.read_csv(SHARED / observed.SYDNEY, dtype=str)
+    rows = pd.read_csv(shared_data / observed.SYDNEY, dtype=str)
     aside, _ = split(rows.to_dict("records"))
     left = set(observed.without_aside(rows)["id"])
     assert len(left) == len(rows) - observed.SET_ASIDE and not left & {r["id"] for r in aside}
