@@ -16,10 +16,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from cohorts.evidence.designs import course, days, growth, hapo, tests, trials
+from cohorts.evidence.designs import course, days, growth, hapo, people, tests, trials
 from cohorts.evidence.rules import Rule, load_rules
 from cohorts.evidence.run import Design, Statistics, source_hash
-from cohorts.ladder import observed
 from cohorts.ladder.fit import Fitted, learn
 from cohorts.population.numbers import POSITIVE_CONSTANTS, scales
 from cohorts.population.population import Population
@@ -109,7 +108,7 @@ FETUS = Rung(
     ),
     (
         Design("growth", growth.simulate, growth.statistics, 8192),
-        Design("people", observed.simulate, observed.statistics, 8192),
+        Design("people", people.simulate, people.statistics, 8192),
     ),
 )
 BIRTHS = Rung(
@@ -138,7 +137,7 @@ TOGETHER = Rung(
         Design("east-asian", tests.simulate_east_asian, tests.statistics_east_asian, 8192),
         Design("days", days.simulate, days.statistics, 4096),
         Design("growth", growth.simulate, growth.statistics, 8192),
-        Design("people", observed.simulate, observed.statistics, 8192),
+        Design("people", people.simulate, people.statistics, 8192),
         Design("trials", trials.simulate, trials.statistics, 4096),
     ),
     rounds=10,
