@@ -13,6 +13,7 @@ import numpy as np
 from cohorts.evidence.rules import Rule
 from cohorts.ladder.fit import Fitted
 from cohorts.population.population import Population
+from twin.errors import UnusableInput
 from twin.inference.priors import DEFAULT_PRIOR, Prior, load_prior
 
 DRAWS = 100
@@ -22,14 +23,17 @@ SCHEMA = "gdm-twin/population-prior/1"
 def learnt_population(name_or_path: str = DEFAULT_PRIOR, standard: str = "hadlock1991") -> Population:
     """A prior with what was learnt beside it, where it was learnt: how clinics treat, how studies measure.
 
-    Raises : UnusableInput for a prior that is neither packaged nor a file.
+    Raises : UnusableInput for a prior that is neither packaged nor a file, and where the log beside it is of another.
     """
     told = _log_of(name_or_path)
     return Population(load_prior(name_or_path), told["beside"] if told else {}, standard)
 
 
 def observed_rules(name_or_path: str = DEFAULT_PRIOR) -> list[Rule]:
-    """What real births and scans showed when this prior was learnt; none for a prior that was not."""
+    """What real births and scans showed when this prior was learnt; none for a prior that was not.
+
+    Raises : as `learnt_population`.
+    """
     told = _log_of(name_or_path)
     if told is None:
         return []
@@ -39,14 +43,23 @@ def observed_rules(name_or_path: str = DEFAULT_PRIOR) -> list[Rule]:
 
 
 def _log_of(name_or_path: str) -> dict[str, Any] | None:
-    """How the prior was learnt; None where there is no log, or one of another prior."""
+    """How the prior was learnt on the ladder; None where no such log is beside it."""
     packaged = Path(str(resources.files("twin.inference"))) / "data" / f"{name_or_path}.json"
     path = packaged if packaged.is_file() else Path(name_or_path).with_suffix(".json")
     if not path.is_file():
         return None
     found = dict(json.loads(path.read_text(encoding="utf-8")))
-    known = found.get("schema") == SCHEMA and found.get("sha256") == load_prior(name_or_path).sha256
-    return found if known else None
+    if found.get("schema") != SCHEMA:
+        return None
+    prior = load_prior(name_or_path)
+    if found["sha256"] != prior.sha256:
+        raise UnusableInput(
+            "other-log",
+            f"{path.name} says how prior {found['id']!r} ({found['sha256']}) was learnt; expected {prior.id!r} "
+            f"({prior.sha256}), which is beside it. Nothing was run. Put the log there that was written with this "
+            "prior, or take the log away to do without what was learnt beside the prior.",
+        )
+    return found
 
 
 def to_toml(prior: Prior, says: str) -> str:

@@ -4,9 +4,11 @@ import dataclasses
 import json
 
 import numpy as np
+import pytest
 
-from cohorts.ladder.artefact import DRAWS, to_toml, write
+from cohorts.ladder.artefact import DRAWS, learnt_population, observed_rules, to_toml, write
 from cohorts.ladder.fit import Fitted
+from twin.errors import UnusableInput
 from twin.inference.priors import load_prior
 
 
@@ -36,3 +38,19 @@ def test_own_draws_have_the_fit_s_covariance(tmp_path):
     assert draws.shape == (DRAWS, 2) and told["beside"] == {"care.diet": 0.8}
     scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / np.sqrt(DRAWS)
     assert (np.abs(np.cov(draws.T) - covariance) < 5.0 * scale).all()
+
+
+def test_a_log_of_another_prior_is_not_taken(tmp_path):
+    path = tmp_path / "p.toml"
+    prior = load_prior()
+    fit = Fitted(np.array([1.0]), np.array([[0.5]]), {"a": 1.0}, {"R": (0.1,)}, [1.0])
+    write(prior, {"rung": fit}, {"care.diet": 0.8}, tmp_path / "p", seed=3, made_of={})
+    assert learnt_population(str(path)).numbers == {"care.diet": 0.8}
+    path.write_text(path.read_text().replace(f"value = {prior.constants[0].value:.6g}", "value = 0.123", 1))
+    load_prior.cache_clear()
+    for read in (learnt_population, observed_rules):
+        with pytest.raises(UnusableInput, match="says how prior") as why:
+            read(str(path))
+        assert why.value.code == "other-log" and load_prior(str(path)).sha256 in str(why.value)
+    (tmp_path / "p.json").unlink()
+    assert learnt_population(str(path)).numbers == {}
