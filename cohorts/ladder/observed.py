@@ -35,6 +35,7 @@ from twin.physiology.fetus import MEASURES
 
 SYDNEY = "data/sydney_ultrasound_birthweight/scans.csv"
 KINGS = "data/kings_abdominal_circumference/abdom.csv"
+FILES = (SYDNEY, KINGS)  # beside those of `us_births`
 MEAN_G, SD_SHARE, STANDARD_ERRORS = 60.0, 0.10, 3.0  # bands of registered weights: dating errors, not chance
 SET_ASIDE = 100  # Sydney women, for `tests.statistical.sydney`
 FIRST_WEEK_FLAGGED = 28
