@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -137,12 +138,19 @@ def write(
                 ),
                 "residual": fit.residual,
                 "history": fit.history,
-                "draws": _draws(fit, seed),
             }
             for name, fit in fits.items()
         },
     }
-    out.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    last = list(fits)[-1]  # learns every number again
+    told["rungs"][last]["draws"] = _draws(fits[last], seed)
+    out.with_suffix(".json").write_text(to_json(told), encoding="utf-8")
+
+
+def to_json(told: Mapping[str, Any]) -> str:
+    """Indented, each list of numbers on one line."""
+    text = json.dumps(told, indent=1)
+    return re.sub(r"\[\n[^][{}\"]*\]", lambda found: f"[{' '.join(found[0][1:-1].split())}]", text) + "\n"
 
 
 def _draws(fit: Fitted, seed: int) -> list[list[float]]:
