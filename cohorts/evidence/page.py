@@ -16,8 +16,9 @@ from typing import Any
 
 import pandas as pd
 
+from cohorts.docs_page import put
+
 PAGE = Path("docs/model/evidence.md")
-MARKS = ("<!-- evidence: begin -->", "<!-- evidence: end -->")
 
 
 def discussed() -> dict[str, str]:
@@ -99,10 +100,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of a full run of `gdm-twin cohort evidence`")
     parser.add_argument("--page", type=Path, default=PAGE)
     args = parser.parse_args()
-    text = written(args.folder)
-    before, rest = args.page.read_text(encoding="utf-8").split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    args.page.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}", encoding="utf-8")
+    put(args.page, "evidence", written(args.folder))
     images = args.page.parents[1] / "images"
     for path in (args.folder / "plots").glob("*.svg"):
         shutil.copyfile(path, images / f"evidence_{path.name}")

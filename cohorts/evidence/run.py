@@ -16,9 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cohorts.evidence.designs import course, days, direct, growth, hapo, tests, trials
+from cohorts.evidence.designs import course, days, direct, growth, hapo, people, tests, trials
 from cohorts.evidence.rules import Rule, load_rules
-from cohorts.ladder import observed
 from cohorts.population.population import Arrays, Population
 from scenarios.cli import start_engine
 
@@ -46,7 +45,7 @@ DESIGNS: tuple[Design, ...] = (
     Design("east-asian", tests.simulate_east_asian, tests.statistics_east_asian, 32_768),
     Design("days", days.simulate, days.statistics, 16_384),
     Design("growth", growth.simulate, growth.statistics, 32_768),
-    Design("people", observed.simulate, observed.statistics, 32_768),
+    Design("people", people.simulate, people.statistics, 32_768),
     Design("trials", trials.simulate, trials.statistics, 32_768, 9.0),
 )
 

@@ -21,14 +21,6 @@ from typing import Any
 
 SEED = 20261123
 PEOPLE = ("vanderbilt", "tokyo")
-DATA = (
-    "data/cgm_meals_bigideas/cgm.csv.gz",
-    "data/cgm_meals_insulin_shanghai/records.csv.gz",
-    "data/us_births_2014/natality2014_100k.csv.gz",
-    "data/us_births_2022/births2022.csv.gz",
-    "data/sydney_ultrasound_birthweight/scans.csv",
-    "data/kings_abdominal_circumference/abdom.csv",
-)
 FETUSES = 4096  # whose births are followed
 
 
@@ -75,10 +67,11 @@ def main() -> None:
     births = us_births.load(args.shared)
     say(f"hazards of birth: {len(births)} births")
     hazards = fit(fetuses(Population(prior, found.numbers), FETUSES), us_births.groups(births))
+    data = (*sensors.FILES, *us_births.FILES, *observed.FILES)
     made_of = {
         "rules.csv": _hash((resources.files("cohorts.evidence") / "rules.csv").read_bytes()),
         START_PRIOR: load_prior(START_PRIOR).sha256,
-        **{name: _hash((args.shared / name).read_bytes()) for name in DATA},
+        **{name: _hash((args.shared / name).read_bytes()) for name in data},
         **{a["data"]: a["data_sha256"] for a in people},
     }
     told = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from cohorts.evidence.rules import Rule
 from cohorts.ladder.fit import Fitted
 from cohorts.population.population import Population
+from twin.errors import UnusableInput
 from twin.inference.priors import DEFAULT_PRIOR, Prior, load_prior
 
 DRAWS = 100
@@ -22,14 +24,17 @@ SCHEMA = "gdm-twin/population-prior/1"
 def learnt_population(name_or_path: str = DEFAULT_PRIOR, standard: str = "hadlock1991") -> Population:
     """A prior with what was learnt beside it, where it was learnt: how clinics treat, how studies measure.
 
-    Raises : UnusableInput for a prior that is neither packaged nor a file.
+    Raises : UnusableInput for a prior that is neither packaged nor a file, and where the log beside it is of another.
     """
     told = _log_of(name_or_path)
     return Population(load_prior(name_or_path), told["beside"] if told else {}, standard)
 
 
 def observed_rules(name_or_path: str = DEFAULT_PRIOR) -> list[Rule]:
-    """What real births and scans showed when this prior was learnt; none for a prior that was not."""
+    """What real births and scans showed when this prior was learnt; none for a prior that was not.
+
+    Raises : as `learnt_population`.
+    """
     told = _log_of(name_or_path)
     if told is None:
         return []
@@ -39,14 +44,23 @@ def observed_rules(name_or_path: str = DEFAULT_PRIOR) -> list[Rule]:
 
 
 def _log_of(name_or_path: str) -> dict[str, Any] | None:
-    """How the prior was learnt; None where there is no log, or one of another prior."""
+    """How the prior was learnt on the ladder; None where no such log is beside it."""
     packaged = Path(str(resources.files("twin.inference"))) / "data" / f"{name_or_path}.json"
     path = packaged if packaged.is_file() else Path(name_or_path).with_suffix(".json")
     if not path.is_file():
         return None
     found = dict(json.loads(path.read_text(encoding="utf-8")))
-    known = found.get("schema") == SCHEMA and found.get("sha256") == load_prior(name_or_path).sha256
-    return found if known else None
+    if found.get("schema") != SCHEMA:
+        return None
+    prior = load_prior(name_or_path)
+    if found["sha256"] != prior.sha256:
+        raise UnusableInput(
+            "other-log",
+            f"{path.name} says how prior {found['id']!r} ({found['sha256']}) was learnt; expected {prior.id!r} "
+            f"({prior.sha256}), which is beside it. Nothing was run. Put the log there that was written with this "
+            "prior, or take the log away to do without what was learnt beside the prior.",
+        )
+    return found
 
 
 def to_toml(prior: Prior, says: str) -> str:
@@ -124,12 +138,19 @@ def write(
                 ),
                 "residual": fit.residual,
                 "history": fit.history,
-                "draws": _draws(fit, seed),
             }
             for name, fit in fits.items()
         },
     }
-    out.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    last = list(fits)[-1]  # learns every number again
+    told["rungs"][last]["draws"] = _draws(fits[last], seed)
+    out.with_suffix(".json").write_text(to_json(told), encoding="utf-8")
+
+
+def to_json(told: Mapping[str, Any]) -> str:
+    """Indented, each list of numbers on one line."""
+    text = json.dumps(told, indent=1)
+    return re.sub(r"\[\n[^][{}\"]*\]", lambda found: f"[{' '.join(found[0][1:-1].split())}]", text) + "\n"
 
 
 def _draws(fit: Fitted, seed: int) -> list[list[float]]:

@@ -16,11 +16,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from cohorts.docs_page import put
 from cohorts.evidence.plots import BAND, FAR, GREY, INK, MISS, MODEL
 from cohorts.evidence.rules import load_rules
 
 PAGE = Path("docs/model/ladder.md")
-MARKS = ("<!-- learnt: begin -->", "<!-- learnt: end -->")
 QUARTER = 0.5  # a residual's unit is a quarter of the band, half of half of it
 mpl.rcParams["svg.hashsalt"] = "gdm-twin"
 
@@ -149,11 +149,7 @@ def write(told: Mapping[str, Any], page: Path) -> None:
             "### Births\n\n![Births by week and way](../images/ladder_births.svg)\n\nMean weight, g: registered ± "
             f"standard error, model.\n\n{weights_table(told['births'])}"
         )
-    before, rest = page.read_text(encoding="utf-8").split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    page.write_text(
-        f"{before}{MARKS[0]}\n\n" + "\n\n".join(parts) + f"\n\n{MARKS[1]}{after}", encoding="utf-8"
-    )
+    put(page, "learnt", "\n\n".join(parts))
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from twin.observation.residual import CGM_STEP_MIN, DRIVEN_RANGE_MIN, DRIVING_MI
 
 BIGIDEAS = "data/cgm_meals_bigideas/cgm.csv.gz"
 SHANGHAI = "data/cgm_meals_insulin_shanghai/records.csv.gz"
+FILES = (BIGIDEAS, SHANGHAI)
 SLOTS = round(1440 / CGM_STEP_MIN)
 FULL = 0.8  # of a day's slots, from which the day is used
 LEAST_DAYS = 4

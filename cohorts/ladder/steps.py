@@ -16,10 +16,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from cohorts.evidence.designs import course, days, growth, hapo, tests, trials
+from cohorts.evidence.designs import course, days, growth, hapo, people, tests, trials
 from cohorts.evidence.rules import Rule, load_rules
 from cohorts.evidence.run import Design, Statistics, source_hash
-from cohorts.ladder import observed
 from cohorts.ladder.fit import Fitted, learn
 from cohorts.population.numbers import POSITIVE_CONSTANTS, scales
 from cohorts.population.population import Population
@@ -109,7 +108,7 @@ FETUS = Rung(
     ),
     (
         Design("growth", growth.simulate, growth.statistics, 8192),
-        Design("people", observed.simulate, observed.statistics, 8192),
+        Design("people", people.simulate, people.statistics, 8192),
     ),
 )
 BIRTHS = Rung(
@@ -138,7 +137,7 @@ TOGETHER = Rung(
         Design("east-asian", tests.simulate_east_asian, tests.statistics_east_asian, 8192),
         Design("days", days.simulate, days.statistics, 4096),
         Design("growth", growth.simulate, growth.statistics, 8192),
-        Design("people", observed.simulate, observed.statistics, 8192),
+        Design("people", people.simulate, people.statistics, 8192),
         Design("trials", trials.simulate, trials.statistics, 4096),
     ),
     rounds=10,
@@ -261,10 +260,14 @@ def shown(
     every = {k: jnp.float32(v) for k, v in {**known, **tried}.items()}
     population = Population(prior, every, standard)
     found: dict[str, tuple[float, ...]] = {}
-    for design in rung.designs:
-        if moved is None or design.name in MATTERS.get(moved, (design.name,)):
-            found |= design.statistics(design.simulate(population, design.women))
+    for design in rung.designs if moved is None else _designs_of(moved, rung):
+        found |= design.statistics(design.simulate(population, design.women))
     return found
+
+
+def _designs_of(name: str, rung: Rung) -> list[Design]:
+    """The rung's designs that a number matters to."""
+    return [d for d in rung.designs if name not in MATTERS or d.name in MATTERS[name]]
 
 
 class _Nearby:
@@ -273,6 +276,7 @@ class _Nearby:
     def __init__(
         self, prior: Prior, standard: str, rung: Rung, known: Mapping[str, float], workers: int
     ) -> None:
+        self._rung = rung
         self._one = functools.partial(_moved, prior, standard, rung, known)
         self._pool = (
             ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=start_engine)
@@ -281,7 +285,8 @@ class _Nearby:
         )
 
     def __call__(self, here: Statistics, points: Mapping[str, Mapping[str, float]]) -> list[Statistics]:
-        order = sorted(points, key=lambda name: len(MATTERS.get(name, "everything")), reverse=True)
+        # those that take longest first
+        order = sorted(points, key=lambda name: len(_designs_of(name, self._rung)), reverse=True)
         run = map if self._pool is None else self._pool.map
         found = dict(zip(order, run(self._one, [(name, points[name]) for name in order]), strict=True))
         return [{**here, **found[name]} for name in points]

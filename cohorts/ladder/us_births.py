@@ -10,8 +10,9 @@ import pandas as pd
 from cohorts.ladder.delivery import Group, group
 from twin.forecast.onset import Who
 
-FILE = "data/us_births_2022/births2022.csv.gz"
+FILE_2022 = "data/us_births_2022/births2022.csv.gz"
 FILE_2014 = "data/us_births_2014/natality2014_100k.csv.gz"
+FILES = (FILE_2014, FILE_2022)
 INCH_CM, LB_KG = 2.54, 0.45359237
 
 
@@ -20,7 +21,7 @@ def load(shared: Path) -> pd.DataFrame:
 
     initiated : induced, or caesarean without a trial of labour.
     """
-    d = pd.read_csv(shared / FILE)
+    d = pd.read_csv(shared / FILE_2022)
     d = d[
         (d["plurality"] == 1)
         & (d["diabetes_pre"] == "N")

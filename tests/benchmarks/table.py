@@ -14,9 +14,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from cohorts.docs_page import put
+
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "benchmarks.md"
-MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
 
 HEADS = {
     "case": "",
@@ -149,13 +150,6 @@ def page_of(run: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def write(page: Path, text: str) -> None:
-    """Put the text between the page's marks."""
-    before, rest = page.read_text(encoding="utf-8").split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    page.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -163,7 +157,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, nargs="?", default=Path("out/bench/benchmarks.json"))
     parser.add_argument("--page", type=Path, default=PAGE)
     given = parser.parse_args()
-    write(given.page, page_of(json.loads(given.run.read_text(encoding="utf-8"))))
+    put(given.page, "measured", page_of(json.loads(given.run.read_text(encoding="utf-8"))))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from cohorts.docs_page import put
 from tests.statistical.store import run_cases
 
 PATIENTS = ("diet", "insulin", "large", "normal")
@@ -32,7 +33,6 @@ POWERS = (1, 6)  # of the exposure, beside the packaged 4 [MODEL 2.2: 4 to 6; 1 
 OFFSET_MG_DL = 5.0
 DRAWS, SEED = 2000, 5
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "model" / "prior_sensitivity.md"
-MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
 AS_PACKAGED = "as packaged"
 
 
@@ -188,9 +188,7 @@ def main() -> None:
     text = table(rows)
     print(text)
     if args.docs:
-        before, rest = PAGE.read_text(encoding="utf-8").split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
-        PAGE.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}", encoding="utf-8")
+        put(PAGE, "measured", text)
 
 
 if __name__ == "__main__":

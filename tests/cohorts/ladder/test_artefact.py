@@ -4,9 +4,11 @@ import dataclasses
 import json
 
 import numpy as np
+import pytest
 
-from cohorts.ladder.artefact import DRAWS, to_toml, write
+from cohorts.ladder.artefact import DRAWS, learnt_population, observed_rules, to_json, to_toml, write
 from cohorts.ladder.fit import Fitted
+from twin.errors import UnusableInput
 from twin.inference.priors import load_prior
 
 
@@ -36,3 +38,43 @@ def test_own_draws_have_the_fit_s_covariance(tmp_path):
     assert draws.shape == (DRAWS, 2) and told["beside"] == {"care.diet": 0.8}
     scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / np.sqrt(DRAWS)
     assert (np.abs(np.cov(draws.T) - covariance) < 5.0 * scale).all()
+
+
+def test_lists_of_numbers_stand_on_one_line():
+    told = {
+        "says": "of [MODEL 5],\n[1,\n 2]",
+        "row": [0.1, -1e-20, None, True, float(np.pi)],
+        "draws": [[1.0, 2.0], [3.0, 4.0]],
+        "none": [],
+        "names": ["a", "b"],
+        "nested": [{"x": [1, 2]}, [[]]],
+    }
+    text = to_json(told)
+    assert json.loads(text) == told
+    assert (
+        '"row": [0.1, -1e-20, null, true, 3.141592653589793]' in text
+        and "\n  [1.0, 2.0],\n  [3.0, 4.0]\n" in text
+    )
+
+
+def test_draws_are_of_the_last_rung(tmp_path):
+    fit = Fitted(np.array([1.0]), np.array([[0.5]]), {"a": 1.0}, {"R": (0.1,)}, [1.0])
+    write(load_prior(), {"one": fit, "together": fit}, {}, tmp_path / "p", seed=3, made_of={})
+    rungs = json.loads((tmp_path / "p.json").read_text())["rungs"]
+    assert "draws" not in rungs["one"] and len(rungs["together"]["draws"]) == DRAWS
+
+
+def test_a_log_of_another_prior_is_not_taken(tmp_path):
+    path = tmp_path / "p.toml"
+    prior = load_prior()
+    fit = Fitted(np.array([1.0]), np.array([[0.5]]), {"a": 1.0}, {"R": (0.1,)}, [1.0])
+    write(prior, {"rung": fit}, {"care.diet": 0.8}, tmp_path / "p", seed=3, made_of={})
+    assert learnt_population(str(path)).numbers == {"care.diet": 0.8}
+    path.write_text(path.read_text().replace(f"value = {prior.constants[0].value:.6g}", "value = 0.123", 1))
+    load_prior.cache_clear()
+    for read in (learnt_population, observed_rules):
+        with pytest.raises(UnusableInput, match="says how prior") as why:
+            read(str(path))
+        assert why.value.code == "other-log" and load_prior(str(path)).sha256 in str(why.value)
+    (tmp_path / "p.json").unlink()
+    assert learnt_population(str(path)).numbers == {}

@@ -1,63 +1,28 @@
-"""Rows of real births and scans: what is computed of them recovers what was planted."""
+"""Rows of real births and scans."""
 
-from pathlib import Path
-
-import numpy as np
 import pandas as pd
 import pytest
 
+from cohorts.evidence.designs.people import COVARIATES
 from cohorts.ladder import observed
-
-SHARED = Path(__file__).resolve().parents[4] / "shared"
-
-
-def test_effects_at_equal_week_are_recovered():
-    """ln weight with planted coefficients and a jump each week: exact without noise, within 4.5 standard errors with
-    (false-alarm rate 5e-5 over the eight)."""
-    rng = np.random.default_rng(3)
-    n = 4000
-    week = rng.integers(37, 42, n)
-    who = {k: rng.standard_normal(n) for k in observed.COVARIATES}
-    planted = np.array([0.04, 0.03, 0.004, 0.003, 0.001, -0.06, -0.04, 0.004])
-    clean = (
-        8.0
-        + 0.05 * (week - 39) ** 1.0
-        + sum(b * who[k] for b, k in zip(planted, observed.COVARIATES, strict=True))
-    )
-    exact, _ = observed._regressed(np.exp(clean), week, who)
-    np.testing.assert_allclose(exact, planted, atol=1e-10)
-    noisy, se = observed._regressed(np.exp(clean + 0.13 * rng.standard_normal(n)), week, who)
-    assert (np.abs(noisy - planted) < 4.5 * se).all()
-    np.testing.assert_allclose(se, 0.13 / np.sqrt(n), rtol=0.15)
-
-
-def test_residual_around_the_last_scan_is_that_planted():
-    """SD of a normal between its 2nd and 98th centiles is 0.900 of its own; 20 000 draws, within 2.5 %."""
-    rng = np.random.default_rng(5)
-    efw, days = 8.0 + 0.1 * rng.standard_normal(20_000), rng.uniform(0.0, 20.0, 20_000)
-    ln = 1.0 + 0.9 * efw + 0.004 * days + 0.07 * rng.standard_normal(20_000)
-    sd, n = observed._residual(ln, efw, days)
-    assert n == 20_000 and sd == pytest.approx(0.07 * 0.900, rel=0.025)
 
 
 @pytest.mark.shared_data
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shelf of data is not here")
-def test_rows_of_the_real_data_have_bands():
-    rows = {r.row: r for r in observed.rules(SHARED)}
+def test_rows_of_the_real_data_have_bands(shared_data):
+    rows = {r.row: r for r in observed.rules(shared_data)}
     weights = {"US-MEAN", "US-SD", "US-MEAN-ENDS", "US-SD-ENDS", "US-GDM"}
     assert set(rows) == weights | {"US-EFFECTS", "SYDNEY-SCAN", "SYDNEY-WEIGHTS", "KINGS-AC"}
     for r in rows.values():
         assert all(a < v < b for a, v, b in zip(r.low, r.published, r.high, strict=True)), r.row
-    by = dict(zip(observed.COVARIATES, rows["US-EFFECTS"].published, strict=True))
+    by = dict(zip(COVARIATES, rows["US-EFFECTS"].published, strict=True))
     assert 0.03 < by["male"] < 0.05 and -0.08 < by["smoking"] < -0.03
 
 
 @pytest.mark.shared_data
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shelf of data is not here")
-def test_women_that_forecasts_are_judged_by_teach_nothing():
+def test_women_that_forecasts_are_judged_by_teach_nothing(shared_data):
     from tests.statistical.sydney import split
 
-    rows = pd.read_csv(SHARED / observed.SYDNEY, dtype=str)
+    rows = pd.read_csv(shared_data / observed.SYDNEY, dtype=str)
     aside, _ = split(rows.to_dict("records"))
     left = set(observed.without_aside(rows)["id"])
     assert len(left) == len(rows) - observed.SET_ASIDE and not left & {r["id"] for r in aside}

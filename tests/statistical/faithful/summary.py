@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import binom
 
+from cohorts.docs_page import put
 from tests.statistical.faithful import oracle, ranks
 from tests.statistical.faithful.women import GENERATORS, KEPT, PATTERNS
 from tests.statistical.store import stored_cases
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
-MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
 FAMILY = 1e-3  # false alarm of all rank tests together: half for the headlines, half for the rest
 OTHER_COVERAGE = (0.85, 0.95)
 SHARP_BAR = 1.1
@@ -589,14 +589,6 @@ def markdown(blocks: list[Block], versions: dict[str, list[str]]) -> str:
     return "\n".join(parts)
 
 
-def write_docs_page(page: Path, text: str) -> None:
-    """The text between the page's marks."""
-    old = page.read_text()
-    head, rest = old.split(MARKS[0])
-    tail = rest.split(MARKS[1])[1]
-    page.write_text(f"{head}{MARKS[0]}\n\n{text}\n{MARKS[1]}{tail}")
-
-
 def report(out: Path, *, write_docs: bool = False) -> list[str]:
     """Print the tables; returns what falls short."""
     from tests.statistical.faithful.run import GOLD
@@ -617,7 +609,7 @@ def report(out: Path, *, write_docs: bool = False) -> list[str]:
         text = markdown(blocks, stored.versions()) + "".join(
             f"\n![{says}](../images/{name})\n" for name, says in PLOTS
         )
-        write_docs_page(DOCS / "model" / "faithfulness.md", text)
+        put(DOCS / "model" / "faithfulness.md", "measured", text)
         plots(stored, DOCS / "images")
     return short
 
