@@ -1,8 +1,9 @@
 """Learning numbers of the prior from what its virtual women show: Gauss-Newton with common random numbers.
 
 Unknown are steps of the numbers (`numbers.scales`), normal with SD 1 before any evidence. What is compared are the
-statistics of designs with their published values; a row's standard error is a quarter of its band. The women are the
-same at every point, so statistics are smooth in the numbers and differences are sharp. A row counts once, however many
+statistics of designs with their published values; a row's standard error is a quarter of its band, and what the number
+of virtual women leaves open. The women are the same at every point, so statistics are smooth in the numbers and
+differences are sharp; of a rare group of women they are not, and its row says less. A row counts once, however many
 numbers it states: they are of the same women. Residuals beyond the band count
 by their size, not their square (pseudo-Huber): a row that no population can meet pulls no harder the further it is. The
 covariance at the end is what the evidence leaves open: the prior's own draws.
@@ -26,7 +27,8 @@ Neighbours = Callable[[Statistics, Mapping[str, Mapping[str, float]]], Sequence[
 BEND = 2.0  # standard errors, the edge of the band, from which a residual counts by its size
 DIFFERENCE = 0.5  # steps, of the differences that stand for derivatives
 LARGEST_STEP = 1.5
-RECALLED_WIDER = 2.0  # a recalled figure counts with twice its error
+RECALLED_WIDER = 2.0  # a recalled figure counts with twice its error,
+BARS = "set by the project"  # but not one whose band is the project's own bar
 
 
 class Fitted(NamedTuple):
@@ -48,9 +50,11 @@ class Fitted(NamedTuple):
         return Fitted(**{**found, **arrays, "residual": residual})
 
 
-def errors(rule: Rule) -> np.ndarray:
+def errors(rule: Rule, noise: Sequence[float] = (0.0,)) -> np.ndarray:
+    """noise : Monte-Carlo standard errors of the rule's numbers."""
     half = 0.5 * (np.array(rule.high) - np.array(rule.low))
-    return 0.5 * half * (1.0 if rule.counted else RECALLED_WIDER)
+    sure = rule.counted or rule.band_from.startswith(BARS)
+    return np.hypot(0.5 * half * (1.0 if sure else RECALLED_WIDER), noise)
 
 
 def learn(
@@ -58,17 +62,16 @@ def learn(
     scales: Sequence[Scale],
     rules: Sequence[Rule],
     *,
+    noise: Mapping[str, Sequence[float]] | None = None,
     rounds: int = 5,
-    fresh_every: int = 1,
     begin: np.ndarray | None = None,
     neighbours: Neighbours | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Fitted:
     """Fit the numbers to the rules' published values.
 
-    model : numbers to statistics by row. fresh_every : rounds after which derivatives are taken anew; between, each
-    step corrects them by what it showed (Broyden). begin : steps to begin at. neighbours : the statistics of points
-    that differ in one number, by a shorter way than the model.
+    model : numbers to statistics by row. noise : Monte-Carlo standard errors of the rows. begin : steps to begin at.
+    neighbours : the statistics of points that differ in one number, by a shorter way than the model.
     """
     if neighbours is None:
 
@@ -78,9 +81,11 @@ def learn(
     def numbers(steps: np.ndarray) -> dict[str, float]:
         return {s.name: float(s.at(float(x))) for s, x in zip(scales, steps, strict=True)}
 
+    error = {r.row: errors(r, (noise or {}).get(r.row, (0.0,))) for r in rules}
+
     def residuals(found: Statistics) -> tuple[np.ndarray, dict[str, tuple[float, ...]]]:
         each = {
-            r.row: tuple(float(x) for x in (np.array(found[r.row]) - np.array(r.published)) / errors(r))
+            r.row: tuple(float(x) for x in (np.array(found[r.row]) - np.array(r.published)) / error[r.row])
             for r in rules
         }
         return np.concatenate([np.array(v) for v in each.values()]), each
@@ -95,15 +100,14 @@ def learn(
     here = model(numbers(steps))
     r, each = residuals(here)
     history = [loss(r, steps)]
-    damping, H, J = 1e-2, np.eye(len(scales)), np.empty((len(r), len(scales)))
+    damping, H = 1e-2, np.eye(len(scales))
     for turn in range(rounds):
-        if turn % fresh_every == 0:
-            points = {}
-            for i, s in enumerate(scales):
-                moved = steps.copy()
-                moved[i] += DIFFERENCE
-                points[s.name] = numbers(moved)
-            J = np.stack([(residuals(f)[0] - r) / DIFFERENCE for f in neighbours(here, points)], axis=1)
+        points = {}
+        for i, s in enumerate(scales):
+            moved = steps.copy()
+            moved[i] += DIFFERENCE
+            points[s.name] = numbers(moved)
+        J = np.stack([(residuals(f)[0] - r) / DIFFERENCE for f in neighbours(here, points)], axis=1)
         weight = once / np.sqrt(1.0 + (r / BEND) ** 2)
         H = (J.T * weight) @ J + np.eye(len(scales))
         gradient = J.T @ (weight * r) + steps
@@ -113,7 +117,6 @@ def learn(
             there = model(numbers(steps + move))
             new, new_each = residuals(there)
             value = loss(new, steps + move)
-            J = J + np.outer(new - r - J @ move, move) / (move @ move)
             if value < history[-1]:
                 steps, here, r, each = steps + move, there, new, new_each
                 damping = max(damping / 3.0, 1e-4)
@@ -121,10 +124,8 @@ def learn(
                 break
             damping = max(4.0 * damping, 0.1)
         else:
-            if turn % fresh_every == 0:
-                break
-            continue
+            break
         say(f"round {turn + 1}: {history[-2]:.1f} to {history[-1]:.1f}")
-        if turn % fresh_every == 0 and history[-2] - history[-1] < 0.005 * history[-1]:
+        if history[-2] - history[-1] < 0.005 * history[-1]:
             break
     return Fitted(steps, np.linalg.inv(H), numbers(steps), each, history)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -18,7 +18,7 @@ import numpy as np
 
 from cohorts.evidence.designs import course, days, growth, hapo, people, tests, trials
 from cohorts.evidence.rules import Rule, load_rules
-from cohorts.evidence.run import Design, Statistics, source_hash
+from cohorts.evidence.run import Design, Statistics, evaluate, source_hash
 from cohorts.ladder.fit import Fitted, learn
 from cohorts.population.numbers import POSITIVE_CONSTANTS, scales
 from cohorts.population.population import Population
@@ -29,14 +29,13 @@ from twin.inference.priors import Latent, Prior
 @dataclass(frozen=True)
 class Rung:
     """names : numbers learnt. designs : what they are learnt from, with few women. skip : rows these designs give that
-    belong to another rung. rounds : of Gauss-Newton, at most; fresh_every : of them with new derivatives."""
+    belong to another rung. rounds : of Gauss-Newton, at most."""
 
     name: str
     names: tuple[str, ...]
     designs: tuple[Design, ...]
     skip: tuple[str, ...] = ()
     rounds: int = 4
-    fresh_every: int = 1
 
 
 def _of(kind: str, *names: str) -> tuple[str, ...]:
@@ -131,17 +130,16 @@ TOGETHER = Rung(
     "all together",
     tuple(name for rung in APART for name in rung.names),
     (
-        Design("course", course.simulate, course.statistics, 8192),
+        Design("course", course.simulate, course.statistics, 16_384),
         Design("hapo", hapo.simulate, hapo.statistics, 16_384),
-        Design("tests", tests.simulate_tests, tests.statistics, 8192),
-        Design("east-asian", tests.simulate_east_asian, tests.statistics_east_asian, 8192),
+        Design("tests", tests.simulate_tests, tests.statistics, 16_384),
+        Design("east-asian", tests.simulate_east_asian, tests.statistics_east_asian, 16_384),
         Design("days", days.simulate, days.statistics, 4096),
         Design("growth", growth.simulate, growth.statistics, 8192),
         Design("people", people.simulate, people.statistics, 8192),
-        Design("trials", trials.simulate, trials.statistics, 4096),
+        Design("trials", trials.simulate, trials.statistics, 8192),
     ),
-    rounds=10,
-    fresh_every=5,
+    rounds=6,
 )
 LADDER = (*APART, TOGETHER)
 
@@ -171,13 +169,13 @@ class Climbed(NamedTuple):
     fits: dict[str, Fitted]
 
 
-def rules_of(rung: Rung, statistics: Statistics, people: Sequence[Rule] = ()) -> list[Rule]:
+def rules_of(rung: Rung, rows: Container[str], people: Sequence[Rule] = ()) -> list[Rule]:
     """Rows to calibrate on that the rung's designs give. people : rows of real data, beside the evidence."""
     every = {**load_rules(), **{r.row: r for r in people}}
     return [
         r
         for row, r in every.items()
-        if r.role == "calibrate" and r.published and row in statistics and row not in rung.skip
+        if r.role == "calibrate" and r.published and row in rows and row not in rung.skip
     ]
 
 
@@ -200,9 +198,7 @@ def climb(
     fits: dict[str, Fitted] = {}
     steps: dict[str, float] = {}
     own = hashlib.sha256(
-        repr(
-            (people, [(r.names, r.rounds, r.fresh_every, [d.women for d in r.designs]) for r in ladder])
-        ).encode()
+        repr((people, [(r.names, r.rounds, [d.women for d in r.designs]) for r in ladder])).encode()
     )
     for i, rung in enumerate(ladder):
         key = f"{source_hash()} {prior.sha256} {standard} {own.hexdigest()} {sorted(numbers.items())}"
@@ -214,16 +210,19 @@ def climb(
         known = {k: v for k, v in numbers.items() if k not in rung.names}
         model = functools.partial(shown, prior, standard, rung, known)
         if not stored:
-            rules = rules_of(rung, model({s.name: s.value for s in start}), people)
-            say(f"{rung.name}: {len(start)} numbers, {len(rules)} rows")
+            say(f"{rung.name}: {len(start)} numbers")
             begin = np.array([steps.get(s.name, 0.0) for s in start])
+            now = {s.name: s.at(float(x)) for s, x in zip(start, begin, strict=True)}
+            population = _population(prior, standard, known, now)
+            rows = {row: f for d in rung.designs for row, f in evaluate(d, population, d.women).items()}
+            rules = rules_of(rung, rows, people)
             with _Nearby(prior, standard, rung, known, workers) as nearby:
                 stored = learn(
                     model,
                     start,
                     rules,
+                    noise={row: f.errors for row, f in rows.items()},
                     rounds=rung.rounds,
-                    fresh_every=rung.fresh_every,
                     begin=begin,
                     neighbours=nearby,
                     say=say,
@@ -257,12 +256,17 @@ def shown(
 
     moved : only the designs that this number matters to.
     """
-    every = {k: jnp.float32(v) for k, v in {**known, **tried}.items()}
-    population = Population(prior, every, standard)
+    population = _population(prior, standard, known, tried)
     found: dict[str, tuple[float, ...]] = {}
     for design in rung.designs if moved is None else _designs_of(moved, rung):
         found |= design.statistics(design.simulate(population, design.women))
     return found
+
+
+def _population(
+    prior: Prior, standard: str, known: Mapping[str, float], tried: Mapping[str, float]
+) -> Population:
+    return Population(prior, {k: jnp.float32(v) for k, v in {**known, **tried}.items()}, standard)
 
 
 def _designs_of(name: str, rung: Rung) -> list[Design]:
