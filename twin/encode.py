@@ -210,6 +210,14 @@ def _day_minutes(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return day.to_numpy(), minutes.to_numpy(dtype=float)
 
 
+def _within(table: pd.DataFrame, from_day: float, to_day: float) -> pd.DataFrame:
+    """Rows of the gestational-day window."""
+    if not len(table):  # asked for every week of every woman
+        return table
+    at = table["gestational_day"].to_numpy(dtype=float)
+    return table[(at >= from_day) & (at < to_day)]
+
+
 @dataclass(frozen=True)
 class DailyPattern:
     """A day's habits: (minute since 04:00, amount) lists."""
@@ -242,11 +250,7 @@ def insulin_pattern(
     record: PatientRecord, from_day: float, to_day: float
 ) -> tuple[tuple[float, float, str], ...]:
     """Mean daily doses by formulation and slot, over the days with any dose in the gestational-day window."""
-    table = record.insulin
-    if not len(table):
-        return ()
-    at = table["gestational_day"].to_numpy(dtype=float)
-    table = table[(at >= from_day) & (at < to_day)]
+    table = _within(record.insulin, from_day, to_day)
     if not len(table):
         return ()
     day, minutes = _day_minutes(table)
@@ -303,11 +307,7 @@ def activity_pattern(
     record: PatientRecord, from_day: float, to_day: float
 ) -> tuple[tuple[float, float, float], ...]:
     """Mean bouts by slot over the window's days; a slot's duration is its mean minutes per day."""
-    table = record.activity
-    if not len(table):
-        return ()
-    at = table["gestational_day"].to_numpy(dtype=float)
-    table = table[(at >= from_day) & (at < to_day)]
+    table = _within(record.activity, from_day, to_day)
     if not len(table):
         return ()
     _, minutes = _day_minutes(table)

@@ -1,7 +1,8 @@
 """The evidence as docs/model/evidence.md shows it: python -m cohorts.evidence.page out/evidence
 
 Scores, pictures, and every counted row outside its band with what is known of the reason (misses.csv). Text outside the
-page's marks is left alone. Fails where a miss is not discussed.
+page's marks is left alone. Fails where a miss is not discussed, and, with the page written, where misses.csv discusses
+what the run does not miss.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ def discussed() -> dict[str, str]:
     return {r["row"]: r["why"] for r in csv.DictReader(text.splitlines())}
 
 
+def told_of(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "evidence.json").read_text(encoding="utf-8")))
+
+
 def written(folder: Path) -> str:
     """What stands between the marks."""
-    told: dict[str, Any] = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))
+    told = told_of(folder)
     lines = pd.read_csv(folder / "evidence.csv", keep_default_na=False)
     why = discussed()
     parts = [
@@ -104,6 +109,12 @@ def main() -> None:
     images = args.page.parents[1] / "images"
     for path in (args.folder / "plots").glob("*.svg"):
         shutil.copyfile(path, images / f"evidence_{path.name}")
+    missed = told_of(args.folder)["missed"]
+    if stale := [row for row in discussed() if row not in missed]:
+        raise SystemExit(
+            f"{args.page} is written, but misses.csv discusses {len(stale)} rows that this run has not outside their "
+            f"band: {', '.join(stale)}. Take them out of misses.csv, and mend what refers to them."
+        )
 
 
 if __name__ == "__main__":

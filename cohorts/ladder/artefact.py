@@ -68,33 +68,25 @@ def to_toml(prior: Prior, says: str) -> str:
     lines = [f"# {line}" for line in says.splitlines()]
     lines += [f"id = {json.dumps(prior.id)}", ""]
     for x in prior.latents:
-        lines += [
-            f"[latent.{x.name}]",
-            f"transform = {json.dumps(x.transform)}",
-            *(f"{k} = {_number(getattr(x, k))}" for k in ("center", "sd", "center_sd")),
-            f"evidence = {json.dumps(x.evidence, ensure_ascii=False)}",
-        ]
+        lines += _table(f"latent.{x.name}", x, "transform", "center", "sd", "center_sd")
     for c in prior.constants:
-        lines += [f"[constant.{c.name}]", f"value = {_number(c.value)}", f"sd = {_number(c.sd)}"]
-        lines += [f"evidence = {json.dumps(c.evidence, ensure_ascii=False)}"]
+        lines += _table(f"constant.{c.name}", c, "value", "sd")
     for e in prior.effects:
-        lines += [
-            f"[effect.{e.target}.{e.covariate}]",
-            f"value = {_number(e.value)}",
-            f"sd = {_number(e.sd)}",
-        ]
-        lines += [f"evidence = {json.dumps(e.evidence, ensure_ascii=False)}"]
+        lines += _table(f"effect.{e.target}.{e.covariate}", e, "value", "sd")
     for v in prior.covariates:
-        lines += [f"[covariate.{v.name}]", f"mean = {_number(v.mean)}", f"sd = {_number(v.sd)}"]
-        lines += [f"evidence = {json.dumps(v.evidence, ensure_ascii=False)}"]
+        lines += _table(f"covariate.{v.name}", v, "mean", "sd")
     for r in prior.correlations:
-        lines += [
-            f"[correlation.{r.first}.{r.second}]",
-            f"value = {_number(r.value)}",
-            f"sd = {_number(r.sd)}",
-        ]
-        lines += [f"evidence = {json.dumps(r.evidence, ensure_ascii=False)}"]
+        lines += _table(f"correlation.{r.first}.{r.second}", r, "value", "sd")
     return "\n".join(lines) + "\n"
+
+
+def _table(name: str, row: object, *fields: str) -> list[str]:
+    values = {field: getattr(row, field) for field in (*fields, "evidence")}
+    return [f"[{name}]", *(f"{k} = {_text(v)}" for k, v in values.items())]
+
+
+def _text(x: str | float) -> str:
+    return json.dumps(x, ensure_ascii=False) if isinstance(x, str) else _number(x)
 
 
 def _number(x: float) -> str:

@@ -12,17 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
 from cohorts.docs_page import put
-from cohorts.evidence.plots import BAND, FAR, GREY, INK, MISS, MODEL
+from cohorts.evidence.plots import BAND, FAR, GREY, INK, MISS, MODEL, save
 from cohorts.evidence.rules import load_rules
 
 PAGE = Path("docs/model/ladder.md")
 QUARTER = 0.5  # a residual's unit is a quarter of the band, half of half of it
-mpl.rcParams["svg.hashsalt"] = "gdm-twin"
 
 
 def number_table(rung: Mapping[str, Any]) -> str:
@@ -137,14 +135,14 @@ def write(told: Mapping[str, Any], page: Path) -> None:
             lines.append(f"| `{m['name']}` | {a:.4g} | {c:.4g} | {b:.3g} | {d:.3g} |")
         parts.append("\n".join(lines))
     for i, (name, rung) in enumerate(told["rungs"].items()):
-        rows_picture(rung["residual"]).savefig(images / f"ladder_{i + 1}.svg", metadata={"Date": None})
+        save(rows_picture(rung["residual"]), images / f"ladder_{i + 1}.svg")
         met = [all(abs(QUARTER * v) <= 1.0 for v in values) for values in rung["residual"].values()]
         parts.append(
             f"### {name[0].upper()}{name[1:]}\n\n{sum(met)} of {len(met)} rows inside their band, with the women "
             f"of the fit.\n\n![Rows of {name}](../images/ladder_{i + 1}.svg)\n\n{number_table(rung)}"
         )
     if "births" in told:
-        births_picture(told["births"]).savefig(images / "ladder_births.svg", metadata={"Date": None})
+        save(births_picture(told["births"]), images / "ladder_births.svg")
         parts.append(
             "### Births\n\n![Births by week and way](../images/ladder_births.svg)\n\nMean weight, g: registered ± "
             f"standard error, model.\n\n{weights_table(told['births'])}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 
 import numpy as np
 
-from cohorts.synthetic.schedule import DAY_START_MIN, Schedule, at, sensor_days
+from cohorts.synthetic.design import Design
+from cohorts.synthetic.schedule import DAY_START_MIN, Doses, Schedule, at, intake_rows, sensor_days
 from twin.observation.residual import CGM_STEP_MIN, dynamics
+from twin.record import Statement
 
 Row = dict[str, Any]
 
@@ -82,7 +84,29 @@ def sensor_rows(plan: Schedule, minutes: np.ndarray, values: np.ndarray) -> list
     return rows
 
 
-def until(rows: Sequence[Row], plan: Schedule, as_of_day: int) -> list[Row]:
+def as_it_stands(
+    plan: Schedule,
+    design: Design,
+    measurements: Mapping[str, list[Row]],
+    doses: Doses | None,
+    gdm: bool | None,
+    cared_for: bool,
+) -> tuple[dict[str, list[Row]], list[Statement]]:
+    """Tables and statements as they stand at noon of the as-of day: what was measured, and what was taken in and told.
+
+    gdm : what her tolerance test said, None without one. cared_for : whether she is treated and keeps a diary.
+    """
+    tables = intake_rows(plan, design, doses, recorded=True, treated=cared_for) | dict(measurements)
+    if not cared_for:
+        tables["meals"] = []
+    statements = plan.woman.statements()
+    if gdm is not None and plan.ogtt_day is not None:
+        known = plan.woman.lmp_equivalent + timedelta(days=plan.ogtt_day)
+        statements.append(Statement("gdm", gdm, known, about=known if gdm else None))
+    return {name: _until(r, plan, design.as_of_day) for name, r in tables.items()}, statements
+
+
+def _until(rows: Sequence[Row], plan: Schedule, as_of_day: int) -> list[Row]:
     """Rows up to noon of a gestational day."""
     end = datetime.combine(plan.woman.lmp_equivalent, time()) + timedelta(days=as_of_day, hours=12)
     return [r for r in rows if r["time_local"] < end]

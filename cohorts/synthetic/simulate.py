@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import timedelta
 from typing import Any
 
 import jax
@@ -22,10 +21,10 @@ from cohorts.synthetic.physics import WIDTHS, Birth, Outcome, outcomes, reviews,
 from cohorts.synthetic.readings import (
     METER_RANGE,
     Row,
+    as_it_stands,
     meets_iadpsg,
     sensor_rows,
     sensor_values,
-    until,
     with_limits,
 )
 from cohorts.synthetic.schedule import Doses, Schedule, draw_schedule, glucose_rows, intake_rows, scan_rows
@@ -274,16 +273,8 @@ def _record(
         pairs = zip(w.scans, out.ln_scans[: len(w.scans)], strict=True)
         measured = [r | {"value": round(float(np.exp(v)), 1)} for r, v in pairs]
         measured = as_scanned(w.seed, measured, design.scan_faults, bool(w.poor_window))
-    tables = intake_rows(plan, design, doses, recorded=True, treated=cared_for)
-    tables |= {"glucose": glucose, "biometry": measured}
-    if not cared_for:
-        tables["meals"] = []
-    statements = plan.woman.statements()
-    if gdm is not None and plan.ogtt_day is not None:
-        known = plan.woman.lmp_equivalent + timedelta(days=plan.ogtt_day)
-        statements.append(Statement("gdm", gdm, known, about=known if gdm else None))
-    kept = {name: until(r, plan, design.as_of_day) for name, r in tables.items()}
-    return assemble(w.pseudonym, kept, statements)
+    measurements = {"glucose": glucose, "biometry": measured}
+    return assemble(w.pseudonym, *as_it_stands(plan, design, measurements, doses, gdm, cared_for))
 
 
 def _in_day_order(plan: Schedule, out: Outcome) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 import jax
 import numpy as np
@@ -34,13 +33,12 @@ from cohorts.synthetic.other.meal_model import OUT_MIN, Floats
 from cohorts.synthetic.other.mother import TRAITS, Mothers, mothers, pick
 from cohorts.synthetic.other.women import Hidden, begin
 from cohorts.synthetic.physics import REVIEW_MIN
-from cohorts.synthetic.readings import METER_RANGE, Row, meets_iadpsg, sensor_rows, until, with_limits
+from cohorts.synthetic.readings import METER_RANGE, Row, as_it_stands, meets_iadpsg, sensor_rows, with_limits
 from cohorts.synthetic.schedule import (
     DAY_START_MIN,
     OGTT_MINUTES,
     Doses,
     glucose_rows,
-    intake_rows,
     scan_rows,
     sensor_days,
 )
@@ -53,7 +51,7 @@ from twin.forecast.delivery import LAST_DAY_DIET, LAST_DAY_DRUG
 from twin.forecast.onset import Who
 from twin.growth_standards import reference_weight_g
 from twin.physiology.fetus import GLUCOSE_FROM_WEEK
-from twin.record import PatientRecord, Statement, build_record
+from twin.record import PatientRecord, build_record
 
 GENERATOR_ID = "other-1"  # stands where the own generator names its prior
 CHUNK = 32
@@ -368,16 +366,8 @@ def _record(
         placeholders = [r for r in _placeholders(w) if r["kind"] == "ogtt"]
         assert len(placeholders) == len(OGTT_MINUTES)
         glucose += [r | {"value_mg_dl": float(v)} for r, v in zip(placeholders, test, strict=True)]
-    tables = intake_rows(plan, design, doses, recorded=True, treated=cared_for)
-    tables |= {"glucose": glucose, "biometry": measured}
-    if not cared_for:
-        tables["meals"] = []
-    statements = plan.woman.statements()
-    if gdm is not None and plan.ogtt_day is not None:
-        known = plan.woman.lmp_equivalent + timedelta(days=plan.ogtt_day)
-        statements.append(Statement("gdm", gdm, known, about=known if gdm else None))
-    kept = {name: until(r, plan, design.as_of_day) for name, r in tables.items()}
-    return assemble(w.pseudonym, kept, statements)
+    measurements = {"glucose": glucose, "biometry": measured}
+    return assemble(w.pseudonym, *as_it_stands(plan, design, measurements, doses, gdm, cared_for))
 
 
 def _parameters(m: Mothers, p: fetus.Fetuses, i: int) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Women as lanes against the twin's own path, one woman at a time: the same numbers, in single precision."""
 
-from datetime import date, timedelta
+from datetime import date
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,11 @@ from cohorts.population.engine import Arm, lanes, pregnancy, tolerance_test
 from cohorts.population.women import draw
 from cohorts.synthetic.physics import Birth, outcomes, stack, usual_ln
 from cohorts.synthetic.skeleton import skeleton_record
+from tests.cohorts.population.stated import stated
 from twin.encode import encode
 from twin.forecast.onset import Who
 from twin.inference.priors import load_prior
 from twin.observation.blocks import OGTT_ASSAY_CV, OGTT_MODEL_CV
-from twin.record import Statement
-from twin.timeline import DatingStatement
 
 LMP = date(2025, 1, 1)
 TEST_WEEK = 28
@@ -24,17 +23,6 @@ TEST_WEEK = 28
 
 def her_record(w, i, *, tested):
     """Everything the arrays say of woman i, as a record: weights of every week, and a tolerance test to predict."""
-    facts = {
-        "maternal_age_y": float(w.age_y[i]),
-        "height_cm": float(w.height_cm[i]),
-        "weight_pre_kg": float(w.weight_pre_kg[i]),
-        "parity": int(w.parity[i]),
-        "smoking": bool(w.smoking[i]),
-        "hypertension": bool(w.hypertension[i]),
-        "fetal_sex": "male" if w.male[i] else "female",
-    }
-    statements = [Statement("dating", DatingStatement(LMP, "ultrasound", True, LMP), LMP)]
-    statements += [Statement(k, v, LMP) for k, v in facts.items()]
     week = np.arange(12.0, 37.0)  # the gain that counts is that of 36 weeks
     kg = w.weight_kg(week)[:, i]
     start = np.datetime64(LMP)
@@ -49,8 +37,7 @@ def her_record(w, i, *, tested):
             {"time_local": at(TEST_WEEK, 8.0 + m / 60.0), "minutes_post_load": m, **common}
             for m in (0.0, 60.0, 120.0)
         ]
-    assert timedelta(days=1)
-    return skeleton_record(f"w{i}", rows, statements)
+    return skeleton_record(f"w{i}", rows, stated(w, i, LMP))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,9 +7,8 @@ import pytest
 
 from cohorts.population.women import BLOCK, EVERYONE, GAIN_WEEK, Who, draw
 from cohorts.synthetic.skeleton import skeleton_record
+from tests.cohorts.population.stated import stated
 from twin.encode import COVARIATES, covariates, expected_gain_kg
-from twin.record import Statement
-from twin.timeline import DatingStatement
 
 
 def test_women_do_not_depend_on_their_number():
@@ -50,20 +49,9 @@ def test_covariates_are_those_of_her_record(i):
     w = next(draw(11, 40))
     lmp = date(2025, 3, 1)
     kg = float(w.weight_kg(np.array([GAIN_WEEK]))[0, i])
-    facts = {
-        "maternal_age_y": float(w.age_y[i]),
-        "height_cm": float(w.height_cm[i]),
-        "weight_pre_kg": float(w.weight_pre_kg[i]),
-        "parity": int(w.parity[i]),
-        "smoking": bool(w.smoking[i]),
-        "hypertension": bool(w.hypertension[i]),
-        "fetal_sex": "male" if w.male[i] else "female",
-    }
-    statements = [Statement("dating", DatingStatement(lmp, "ultrasound", True, lmp), lmp)]
-    statements += [Statement(k, v, lmp) for k, v in facts.items()]
     when = np.datetime64(lmp) + np.timedelta64(int(7 * GAIN_WEEK), "D")
     rows = {"weights": [{"time_local": when, "weight_kg": kg}]}
-    record = skeleton_record("her", rows, statements)
+    record = skeleton_record("her", rows, stated(w, i, lmp))
     got = dict(zip(COVARIATES, covariates(record), strict=True))
     want = dict(zip(COVARIATES, w.covariates()[:, i], strict=True))
     assert got == pytest.approx(want, rel=1e-6, abs=1e-6)
