@@ -156,7 +156,7 @@ MATTERS: Mapping[str, tuple[str, ...]] = {
     "measure.load_emptying": ("tests", "east-asian", "trials"),
     "measure.cord_gain": ("hapo", "trials"),
     "measure.cord_ln_sd": ("hapo",),
-    "measure.observers": ("growth",),
+    "measure.observers": ("growth", "people"),
     "site.east_asia_B": ("east-asian",),
 }
 
