@@ -63,6 +63,7 @@ def learn(
     rules: Sequence[Rule],
     *,
     noise: Mapping[str, Sequence[float]] | None = None,
+    times: Mapping[str, float] | None = None,
     rounds: int = 5,
     begin: np.ndarray | None = None,
     neighbours: Neighbours | None = None,
@@ -70,7 +71,8 @@ def learn(
 ) -> Fitted:
     """Fit the numbers to the rules' published values.
 
-    model : numbers to statistics by row. noise : Monte-Carlo standard errors of the rows. begin : steps to begin at.
+    model : numbers to statistics by row. noise : Monte-Carlo standard errors of the rows. times : what a row counts,
+    where not once. begin : steps to begin at.
     neighbours : the statistics of points that differ in one number, by a shorter way than the model.
     """
     if neighbours is None:
@@ -90,7 +92,8 @@ def learn(
         }
         return np.concatenate([np.array(v) for v in each.values()]), each
 
-    once = np.concatenate([np.full(len(rule.published), 1.0 / len(rule.published)) for rule in rules])
+    counts = [(times or {}).get(r.row, 1.0) / len(r.published) for r in rules]
+    once = np.repeat(counts, [len(r.published) for r in rules])
 
     def loss(r: np.ndarray, steps: np.ndarray) -> float:
         bent = 2.0 * BEND**2 * (np.sqrt(1.0 + (r / BEND) ** 2) - 1.0)

@@ -80,3 +80,16 @@ def test_noisy_rows_say_less():
         rounds=20,
     )
     assert found.numbers["p"] == pytest.approx((100.0 * 0.02 - 10.0 * 0.02) / 110.0, abs=3e-4)
+
+
+def test_rows_may_count_more_than_once():
+    """Two rows that disagree, one counting three times: the mean weighted 3 to 1."""
+    rules = [rule("a", 0.02, 0.1), rule("b", -0.02, 0.1)]
+    found = learn(
+        lambda n: {"a": (n["p"],), "b": (n["p"],)},
+        [Scale("p", 0.0, 10.0, False)],
+        rules,
+        times={"a": 3.0},
+        rounds=20,
+    )
+    assert found.numbers["p"] == pytest.approx(0.01, abs=3e-4)
