@@ -74,18 +74,18 @@ def meaning(name: str) -> Meaning:
 
 
 def of_rows(
-    rows: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS
+    rows: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS, *, curve: bool = True
 ) -> Callable[[np.ndarray | None], Draws]:
     """Every measure of one model's rows of one outcome, as a function of how often each row counts.
 
-    rows : used ones of `table.accept`. The function takes (..., row) or None (once each).
+    rows : used ones of `table.accept`. curve : with the distances from the flexible curve. The function takes
+    (..., row), or None for once each.
     """
     if (rows["outcome"] == WEIGHT).all():
         return _of_weights(rows)
     p, y = rows["p"].to_numpy(), rows["y"].to_numpy()
 
     def every(times: np.ndarray | None) -> Draws:
-        ici, e50, e90 = m.calibration_distance(p, y, times)
         found = {
             "auc": m.auc(p, y, times),
             **{f"detection_at_{100 * f:g}": m.detection_rate(p, y, f, times) for f in FALSE_POSITIVE_RATES},
@@ -94,10 +94,9 @@ def of_rows(
             "observed_expected": m.observed_expected(p, y, times),
             "calibration_intercept": m.calibration_intercept(p, y, times),
             "calibration_slope": m.calibration_slope(p, y, times),
-            "ici": ici,
-            "e50": e50,
-            "e90": e90,
         }
+        if curve:
+            found |= dict(zip(("ici", "e50", "e90"), m.calibration_distance(p, y, times), strict=True))
         for t in thresholds:
             at = m.flagged(p, y, t, times)
             found |= {f"{kind}_at_{100 * t:g}": getattr(at, kind) for kind in AT_THRESHOLD}

@@ -76,6 +76,19 @@ def accept(table: pd.DataFrame) -> Accepted:
     return Accepted(_strata_shared(rows[good].reset_index(drop=True)), rejected.reset_index(drop=True))
 
 
+def cases(used: pd.DataFrame) -> Iterator[tuple[dict[str, str], dict[str, pd.DataFrame]]]:
+    """Each case by name of its columns, and in it the rows of each model, women in order; as first met in the table."""
+    for key, rows in used.groupby(list(CASE), sort=False):
+        by_model = rows.sort_values("woman", kind="stable").groupby("model", sort=False)
+        found = {str(m): r.reset_index(drop=True) for m, r in by_model}
+        yield dict(zip(CASE, key, strict=True)), {m: found[m] for m in used["model"].unique() if m in found}
+
+
+def events(rows: pd.DataFrame) -> int | None:
+    """Of a yes/no outcome; a weight has none."""
+    return None if (rows["outcome"] == WEIGHT).any() else int(rows["y"].sum())
+
+
 def _against(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     weight = rows["outcome"] == WEIGHT
     for name in KEY:
