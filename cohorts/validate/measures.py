@@ -97,7 +97,8 @@ def observed_expected(p: np.ndarray, y: np.ndarray, times: np.ndarray | None = N
 
 
 def calibration_intercept(p: np.ndarray, y: np.ndarray, times: np.ndarray | None = None) -> np.ndarray:
-    """a of logit P(y) = a + logit p: above 0 where the chances are too low. p is clipped at `CLIP`."""
+    """a of logit P(y) = a + logit p: above 0 where the chances are too low. p is clipped at `CLIP`; NaN where all women
+    share one."""
     return _recalibrate(p, y, times, with_slope=False)[..., 0]
 
 
@@ -179,37 +180,35 @@ def _by_chance(p: np.ndarray, y: np.ndarray, times: np.ndarray | None) -> tuple[
 
 
 def _recalibrate(p: np.ndarray, y: np.ndarray, times: np.ndarray | None, *, with_slope: bool) -> np.ndarray:
-    """(..., 2) intercept and slope by Newton's steps, each of at most 2; NaN where they do not settle."""
+    """(..., 2) intercept and slope by Newton's steps; NaN where they do not settle, as where events are separated."""
     t = _times(p, times)
     x, e = logit(np.clip(p, CLIP, 1.0 - CLIP)), y.astype(float)
-    middle = x.mean()
-    X = np.column_stack([np.ones(len(p)), x - middle])
-    beta = np.broadcast_to([middle, 1.0], (*t.shape[:-1], 2)).copy()
-    if np.ptp(x) < 1e-9:
-        beta[...] = np.nan  # one chance for everybody has no slope; its intercept is a mean's
-    settled = np.zeros(t.shape[:-1], dtype=bool)
+    middle, spread = x.mean(), x.std()
+    if spread < 1e-9:
+        return np.full((*t.shape[:-1], 2), np.nan)
+    X = np.column_stack([np.ones(len(p)), (x - middle) / spread])
     pairs = X[:, [0, 0, 1]] * X[:, [0, 1, 1]]
-    for _ in range(30):
+    # towards a slope from none at all: from a steep start the steps may never settle
+    start = [logit(np.clip(y.mean(), 0.01, 0.99)), 0.0] if with_slope else [middle, spread]
+    beta = np.broadcast_to(start, (*t.shape[:-1], 2))
+    settled = np.zeros(t.shape[:-1], dtype=bool)
+    for _ in range(50):
         chance = expit(beta @ X.T)
-        gradient = (t * (e - chance)) @ X
+        g0, g1 = np.moveaxis((t * (e - chance)) @ X, -1, 0)
         h00, h01, h11 = np.moveaxis((t * chance * (1.0 - chance)) @ pairs, -1, 0)
         if with_slope:
             det = h00 * h11 - h01**2
-            step = np.stack(
-                [
-                    _ratio(h11 * gradient[..., 0] - h01 * gradient[..., 1], det),
-                    _ratio(h00 * gradient[..., 1] - h01 * gradient[..., 0], det),
-                ],
-                axis=-1,
-            )
+            step = np.stack([_ratio(h11 * g0 - h01 * g1, det), _ratio(h00 * g1 - h01 * g0, det)], axis=-1)
         else:
-            step = np.stack([_ratio(gradient[..., 0], h00), np.zeros_like(h00)], axis=-1)
-        beta = beta + np.clip(step, -2.0, 2.0)
-        settled = np.max(np.abs(step), axis=-1) < 1e-9
+            step = np.stack([_ratio(g0, h00), np.zeros_like(h00)], axis=-1)
+        far = np.max(np.abs(step), axis=-1, keepdims=True)
+        beta = beta + step / np.maximum(1.0, far / 2.0)
+        settled = far[..., 0] < 1e-8
         if settled.all():
             break
-    beta[..., 0] -= middle * beta[..., 1]
-    return np.where(settled[..., None], beta, np.nan)
+    slope = beta[..., 1] / spread
+    found = np.stack([beta[..., 0] - middle * slope, slope], axis=-1)
+    return np.where(settled[..., None], found, np.nan)
 
 
 def _lowess(p: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -141,6 +141,22 @@ def test_recalibration_is_logistic_regression():
     assert m.calibration_intercept(p, y) == pytest.approx(alone.params[0], abs=1e-7)
 
 
+@given(
+    seed=st.integers(0, 10_000),
+    spread=st.sampled_from([0.5, 2.0, 5.0]),
+    slope=st.sampled_from([0.1, 0.5, 1.0]),
+)
+def test_newton_settles_wherever_regression_does(seed, spread, slope):
+    """Steep chances of a flat truth are the hard ones. Nearly separated data are left alone."""
+    p, y = chances(np.random.default_rng(seed), 150, base=0.1, spread=spread, slope=slope)
+    if not 3 <= y.sum() <= 147:
+        return
+    x = logit(np.clip(p, m.CLIP, 1 - m.CLIP))
+    fit = sm.GLM(y, sm.add_constant(x), family=sm.families.Binomial()).fit(maxiter=200, tol=1e-12)
+    if abs(fit.params[1]) * spread < 8.0:
+        assert m.calibration_slope(p, y) == pytest.approx(fit.params[1], abs=1e-5)
+
+
 @pytest.mark.parametrize(("slope", "shift"), [(1.0, 0.0), (0.6, 0.0), (1.4, 0.5)])
 def test_distorted_logits_are_found(slope, shift):
     """Within 5 SE of 40 000 women (SE of slope and of intercept below 0.02; false alarms 6e-7 each)."""
