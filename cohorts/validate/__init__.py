@@ -1,0 +1,1 @@
+"""Everything that judges a table of predictions against what happened. It never runs the twin."""
