@@ -1,0 +1,270 @@
+"""What the twin forecasts of women whose births are known, as of given days: rows of `table`.
+
+A forecast sees the record as it was known on its day (`known_at`), nothing later; the birth is looked up afterwards.
+Two estimands. "forecast": born when and as the model expects, under the treatment of that day titrated by the site's
+protocol and the site's delivery policy. "given the day of birth": the same with the day of birth taken as known, which
+no clinic does; it also dates a pregnancy that nothing but biometry dates.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from scipy.special import ndtr
+
+from cohorts.calibrate.read import LeftOut
+from cohorts.validate.inputs import inputs_of, strata_of
+from cohorts.validate.table import ESTIMANDS, LIMITS_G, QUANTILES, WEIGHT
+from scenarios.strategies import plan_of
+from twin.encode import UNDATED, efw_of_scan, encode
+from twin.errors import TwinError
+from twin.fhir import known_at
+from twin.forecast import BIRTH_RESIDUAL_SD
+from twin.forecast import run as run_forecast
+from twin.forecast.ensemble import FIRST_DAY, LAST_DAY
+from twin.growth_standards import birthweight_from_z, range_days
+from twin.inference.calibrate import Posterior
+from twin.inference.priors import Prior
+from twin.inference.stream import Entry, calibrate_stream
+from twin.record import PatientRecord, scope_gate
+from twin.risk.outcomes import Z_10, Z_90, birth_weight_quantiles, exceeds, large, small
+from twin.settings import SiteSettings
+from twin.timeline import gestational_day
+
+GIVEN, FORECAST = ESTIMANDS
+TWIN = "twin"
+_Q = list(QUANTILES.values())
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Question:
+    """One forecast to be issued. record : whole; of it only what was known on `on` is used. label : of the as-of."""
+
+    record: PatientRecord
+    on: date
+    label: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.record.pseudonym} {self.label}"
+
+
+class Birth(NamedTuple):
+    """What happened. sex : None where not recorded."""
+
+    on: date
+    weight_g: float
+    sex: str | None
+
+
+class Answer(NamedTuple):
+    """rows : of `table`. inputs : what comparators may use, one row for each estimand. ok : whether the fit says it can
+    be trusted."""
+
+    question: Question
+    rows: list[dict[str, Any]]
+    inputs: list[dict[str, Any]]
+    ok: bool
+
+
+def birth_of(record: PatientRecord) -> Birth | None:
+    """Her birth, where day and weight are recorded."""
+    f = record.facts
+    if f.delivery_day is None or f.birth_weight_g is None:
+        return None
+    return Birth(f.delivery_day, float(f.birth_weight_g), f.newborn_sex or f.fetal_sex)
+
+
+def answers(
+    questions: Iterable[Question],
+    prior: Prior,
+    settings: SiteSettings,
+    *,
+    draws: int = 500,
+    seed: int = 0,
+) -> Iterator[Answer | tuple[Question, LeftOut]]:
+    """Each question's rows, or why there are none, in order; the same questions in the same order, the same bits."""
+    batch: list[_Ready | tuple[Question, LeftOut]] = []
+    for q in questions:
+        batch.append(_ready(q, settings))
+        if sum(isinstance(b, _Ready) for b in batch) >= _BATCH:
+            yield from _answered(batch, prior, settings, draws, seed)
+            batch = []
+    yield from _answered(batch, prior, settings, draws, seed)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    question: Question
+    known: PatientRecord
+    day: float
+    birth: Birth
+    born_day: int
+    entries: tuple[Entry, ...]  # one fit for both estimands, or one each where the birth dates the pregnancy
+
+
+def _ready(q: Question, settings: SiteSettings) -> _Ready | tuple[Question, LeftOut]:
+    def no(code: str, why: str) -> tuple[Question, LeftOut]:
+        return q, LeftOut(q.name, code, why)
+
+    birth = birth_of(q.record)
+    if birth is None:
+        return no("no-birth", "no day or no weight of birth is recorded, so nothing can be compared.")
+    if birth.on <= q.on:
+        return no("born-before", f"she gave birth before the day of the forecast ({q.label}).")
+    try:
+        known = known_at(q.record, q.on)
+        lmp = known.facts.lmp_equivalent
+        if lmp is None:
+            return no("undated", "nothing known by then dates the pregnancy.")
+        day = gestational_day(datetime.combine(q.on, time(23, 59)), lmp)
+        scope = scope_gate(known, day, settings, efw=efw_of_scan)
+        if scope.status == "refused":
+            return no("out-of-scope", scope.messages[scope.reasons[0]])
+        born = (birth.on - lmp).days
+        if not FIRST_DAY <= born <= LAST_DAY:
+            return no(
+                "born-outside",
+                f"by the dating known then she gave birth on day {born}, which is not forecast.",
+            )
+        data = [encode(known, day, standard=settings.growth_standard)]
+        if known.facts.dating_method in UNDATED:
+            data.append(encode(known, day, standard=settings.growth_standard, birth_day=float(born)))
+        key = jax.random.key(_number(q.name))
+        entries = tuple(Entry(q.record.pseudonym, key, d, day) for d in data)
+        return _Ready(q, known, day, birth, born, entries)
+    except TwinError as why:
+        return no(why.code, str(why))
+    except Exception as why:  # one woman's fault must not stop the others
+        return no("unexpected", f"her record could not be used ({type(why).__name__}: {why}).")
+
+
+def _number(name: str) -> int:
+    return zlib.crc32(name.encode())
+
+
+def _answered(
+    batch: list[_Ready | tuple[Question, LeftOut]],
+    prior: Prior,
+    settings: SiteSettings,
+    draws: int,
+    seed: int,
+) -> Iterator[Answer | tuple[Question, LeftOut]]:
+    ready = [b for b in batch if isinstance(b, _Ready)]
+    fits = _fits([e for r in ready for e in r.entries], prior, settings)
+    for b in batch:
+        if not isinstance(b, _Ready):
+            yield b
+            continue
+        own = [next(fits) for _ in b.entries]
+        failed = [f for f in own if isinstance(f, Exception)]
+        if failed:
+            why = failed[0]
+            yield (
+                b.question,
+                LeftOut(b.question.name, "no-fit", f"her fit stopped ({type(why).__name__}: {why})."),
+            )
+        else:
+            yield _answer(b, [f for f in own if isinstance(f, Posterior)], settings, draws, seed)
+
+
+def _fits(entries: list[Entry], prior: Prior, settings: SiteSettings) -> Iterator[Posterior | Exception]:
+    """A batch that fails is made woman by woman, so that only those who fail are left out."""
+
+    def fit(some: list[Entry]) -> list[Posterior]:
+        return list(calibrate_stream(some, prior, settings.growth_standard))
+
+    try:
+        yield from fit(entries)
+    except Exception:  # whatever one woman's record does, the others go on
+        for e in entries:
+            try:
+                yield from fit([e])
+            except Exception as why:
+                yield why
+
+
+def _answer(b: _Ready, fits: list[Posterior], settings: SiteSettings, draws: int, seed: int) -> Answer:
+    rows: list[dict[str, Any]] = []
+    inputs: list[dict[str, Any]] = []
+    strata = strata_of(b.known, b.birth.sex, b.day, b.born_day)
+    for estimand, posterior in ((FORECAST, fits[0]), (GIVEN, fits[-1])):
+        key = jax.random.fold_in(jax.random.key(seed), _number(b.question.name))
+        plan = plan_of("as_now", b.known, b.day, None)
+        forecast = run_forecast(key, posterior, b.known, [plan], draws=draws, settings=settings, seed=seed)
+        weight = forecast.dataset["fetal_weight_g"].values[0].astype(float)
+        expected = forecast.dataset["delivery_day"].values[0].astype(int)
+        day = np.full(len(weight), b.born_day) if estimand == GIVEN else expected
+        born = weight[np.arange(len(weight)), np.clip(day, FIRST_DAY, LAST_DAY) - FIRST_DAY]
+        key_of = {
+            "woman": b.question.record.pseudonym,
+            "as_of": b.question.label,
+            "estimand": estimand,
+            "model": TWIN,
+        }
+        found = _rows(born, day, b.birth, b.born_day, b.known, settings)
+        rows += [{**key_of, **row, **strata} for row in found]
+        mine = inputs_of(b.known, b.day, b.born_day, float(np.median(expected)), settings.growth_standard)
+        happened = {r["outcome"]: r["y"] for r in found}
+        inputs.append({**{k: key_of[k] for k in ("woman", "as_of", "estimand")}, **mine, **happened})
+    return Answer(b.question, rows, inputs, all(f.calibration.ok for f in fits))
+
+
+def _rows(
+    born: np.ndarray,
+    day: np.ndarray,
+    birth: Birth,
+    born_day: int,
+    known: PatientRecord,
+    settings: SiteSettings,
+) -> list[dict[str, Any]]:
+    """Of fetal weights at birth, g, (draw,), on days (draw,)."""
+    ln = np.log(born)
+    quantiles = birth_weight_quantiles(born, _Q)
+    found: list[dict[str, Any]] = [
+        {
+            "outcome": WEIGHT,
+            "y": birth.weight_g,
+            "mean_ln": float(ln.mean()),
+            "sd_ln": math.hypot(float(ln.std()), BIRTH_RESIDUAL_SD),
+            **{name: float(q) for name, q in zip(QUANTILES, quantiles, strict=True)},
+            "crps": mixture_crps(math.log(birth.weight_g), ln, BIRTH_RESIDUAL_SD),
+        }
+    ]
+    for name, limit in LIMITS_G.items():
+        p = float(exceeds(born, limit).mean())
+        found.append({"outcome": name, "p": p, "y": float(birth.weight_g > limit)})
+    reference = settings.lga_reference
+    first, last = range_days(reference)
+    dated = known.facts.dating_method not in UNDATED
+    if dated and birth.sex in ("male", "female") and first <= born_day <= last:
+        for name, of, z in (("lga", large, Z_90), ("sga", small, Z_10)):
+            p = np.asarray(of(born, day, reference, known.facts.fetal_sex))
+            chart = float(
+                birthweight_from_z(z, float(born_day), int(birth.sex == "male"), standard=reference)
+            )
+            y = birth.weight_g > chart if name == "lga" else birth.weight_g < chart
+            if np.isfinite(p).any():
+                found.append({"outcome": name, "p": float(np.nanmean(p)), "y": float(y)})
+    return found
+
+
+def mixture_crps(y: float, means: np.ndarray, sd: float) -> float:
+    """CRPS of an equal mixture of normals of one SD: E|X - y| - E|X - X'| / 2, in closed form (Grimit 2006)."""
+
+    def absolute(m: np.ndarray, s: float) -> np.ndarray:
+        return 2.0 * s * np.exp(-0.5 * (m / s) ** 2) / math.sqrt(2.0 * math.pi) + m * (
+            2.0 * ndtr(m / s) - 1.0
+        )
+
+    apart = means[:, None] - means[None]
+    both = absolute(apart, sd * math.sqrt(2.0))
+    return float(absolute(y - means, sd).mean() - 0.5 * both.mean())
