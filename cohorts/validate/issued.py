@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any, NamedTuple
@@ -41,7 +41,6 @@ from twin.timeline import gestational_day
 GIVEN, FORECAST = ESTIMANDS
 TWIN = "twin"
 _Q = list(QUANTILES.values())
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -84,21 +83,25 @@ def birth_of(record: PatientRecord) -> Birth | None:
 
 
 def answers(
-    questions: Iterable[Question],
-    prior: Prior,
-    settings: SiteSettings,
-    *,
-    draws: int = 500,
-    seed: int = 0,
-) -> Iterator[Answer | tuple[Question, LeftOut]]:
-    """Each question's rows, or why there are none, in order; the same questions in the same order, the same bits."""
-    batch: list[_Ready | tuple[Question, LeftOut]] = []
-    for q in questions:
-        batch.append(_ready(q, settings))
-        if sum(isinstance(b, _Ready) for b in batch) >= _BATCH:
-            yield from _answered(batch, prior, settings, draws, seed)
-            batch = []
-    yield from _answered(batch, prior, settings, draws, seed)
+    questions: Sequence[Question], prior: Prior, settings: SiteSettings, *, draws: int = 500, seed: int = 0
+) -> list[Answer | LeftOut]:
+    """Each question's rows, or why there are none, in order; the same questions together give the same bits."""
+    asked = [_ready(q, settings) for q in questions]
+    fits = _fits([e for r in asked if isinstance(r, _Ready) for e in r.entries], prior, settings)
+    found: list[Answer | LeftOut] = []
+    for r in asked:
+        if not isinstance(r, _Ready):
+            found.append(r)
+            continue
+        own = [next(fits) for _ in r.entries]
+        good = [f for f in own if isinstance(f, Posterior)]
+        if len(good) == len(own):
+            found.append(_answer(r, good, settings, draws, seed))
+        else:
+            why = next(f for f in own if isinstance(f, Exception))
+            text = f"her fit stopped ({type(why).__name__}: {why})."
+            found.append(LeftOut(r.question.name, "no-fit", text))
+    return found
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,9 @@ class _Ready:
     entries: tuple[Entry, ...]  # one fit for both estimands, or one each where the birth dates the pregnancy
 
 
-def _ready(q: Question, settings: SiteSettings) -> _Ready | tuple[Question, LeftOut]:
-    def no(code: str, why: str) -> tuple[Question, LeftOut]:
-        return q, LeftOut(q.name, code, why)
+def _ready(q: Question, settings: SiteSettings) -> _Ready | LeftOut:
+    def no(code: str, why: str) -> LeftOut:
+        return LeftOut(q.name, code, why)
 
     birth = birth_of(q.record)
     if birth is None:
@@ -149,31 +152,6 @@ def _ready(q: Question, settings: SiteSettings) -> _Ready | tuple[Question, Left
 
 def _number(name: str) -> int:
     return zlib.crc32(name.encode())
-
-
-def _answered(
-    batch: list[_Ready | tuple[Question, LeftOut]],
-    prior: Prior,
-    settings: SiteSettings,
-    draws: int,
-    seed: int,
-) -> Iterator[Answer | tuple[Question, LeftOut]]:
-    ready = [b for b in batch if isinstance(b, _Ready)]
-    fits = _fits([e for r in ready for e in r.entries], prior, settings)
-    for b in batch:
-        if not isinstance(b, _Ready):
-            yield b
-            continue
-        own = [next(fits) for _ in b.entries]
-        failed = [f for f in own if isinstance(f, Exception)]
-        if failed:
-            why = failed[0]
-            yield (
-                b.question,
-                LeftOut(b.question.name, "no-fit", f"her fit stopped ({type(why).__name__}: {why})."),
-            )
-        else:
-            yield _answer(b, [f for f in own if isinstance(f, Posterior)], settings, draws, seed)
 
 
 def _fits(entries: list[Entry], prior: Prior, settings: SiteSettings) -> Iterator[Posterior | Exception]:
