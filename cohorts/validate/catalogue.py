@@ -79,12 +79,10 @@ def meaning(name: str) -> Meaning:
 
 
 def of_rows(
-    rows: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS, *, curve: bool = True
+    rows: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS
 ) -> Callable[[np.ndarray | None], Draws]:
-    """Every measure of one model's rows of one outcome, as a function of how often each row counts.
-
-    rows : used ones of `table.accept`. curve : with the distances from the flexible curve. The function takes
-    (..., row), or None for once each.
+    """Every measure of one model's rows of one outcome, but those of `of_curve`, as a function of how often each row
+    counts: (..., row), or None for once each. rows : used ones of `table.accept`.
     """
     if (rows["outcome"] == WEIGHT).all():
         return _of_weights(rows)
@@ -100,12 +98,20 @@ def of_rows(
             "calibration_intercept": m.calibration_intercept(p, y, times),
             "calibration_slope": m.calibration_slope(p, y, times),
         }
-        if curve:
-            found |= dict(zip(("ici", "e50", "e90"), m.calibration_distance(p, y, times), strict=True))
         for t in thresholds:
             at = m.flagged(p, y, t, times)
             found |= {f"{kind}_at_{100 * t:g}": getattr(at, kind) for kind in AT_THRESHOLD}
         return found
+
+    return every
+
+
+def of_curve(rows: pd.DataFrame) -> Callable[[np.ndarray | None], Draws]:
+    """ICI, E50 and E90 of a yes/no outcome, likewise."""
+    p, y = rows["p"].to_numpy(), rows["y"].to_numpy()
+
+    def every(times: np.ndarray | None) -> Draws:
+        return dict(zip(("ici", "e50", "e90"), m.calibration_distance(p, y, times), strict=True))
 
     return every
 

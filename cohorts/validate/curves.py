@@ -9,11 +9,10 @@ import pandas as pd
 from scipy.stats import binom
 
 from cohorts.validate import measures as m
-from cohorts.validate.bootstrap import Resamples, resampled
+from cohorts.validate.bootstrap import CURVE_RESAMPLES, Resamples, resampled
 from cohorts.validate.table import QUANTILES
 from cohorts.validate.weight_measures import pit_shares
 
-BAND_RESAMPLES = 500  # of those drawn: a band in a picture needs no more
 _POINTS = 81
 
 
@@ -42,7 +41,7 @@ def calibration(rows: pd.DataFrame, resamples: Resamples) -> Calibration:
     """rows : of one case and model. The band is NaN where fewer than half of the resamples have a curve."""
     p, y = rows["p"].to_numpy(), rows["y"].to_numpy()
     at = np.linspace(p.min(), p.max(), _POINTS)
-    times = resamples.times(rows["woman"])[:BAND_RESAMPLES]
+    times = resamples.times(rows["woman"])[:CURVE_RESAMPLES]
     drawn = resampled(lambda t: {"curve": m.calibration_curve(p, y, at, t)}, times)["curve"]
     known = np.isfinite(drawn).mean(axis=0) >= 0.5
     low, high = np.full((2, len(at)), np.nan)

@@ -77,7 +77,7 @@ def write(
     told = as_told(found, data=data, births=births, models=models, left_out=left_out)
     found.lines.assign(births=label).to_csv(out / "results.csv", index=False)
     found.accepted.used.assign(births=label).to_csv(out / "predictions.csv", index=False)
-    found.accepted.rejected.to_csv(out / "rejected.csv", index=False)
+    found.accepted.rejected.assign(births=label).to_csv(out / "rejected.csv", index=False)
     (out / "results.json").write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -100,7 +100,7 @@ def test_every_table_and_picture_of_simulated_births_says_so(simulated):
     assert len(pictures) == 2 * 4 + 2 * 2 and page.count("<svg") == len(pictures)
     for path in pictures:
         assert label in path.read_text(), path.name
-    for name in ("results.csv", "predictions.csv"):
+    for name in ("results.csv", "predictions.csv", "rejected.csv"):
         assert (pd.read_csv(out / name)["births"] == label).all()
 
 
