@@ -14,6 +14,9 @@ import numpy as np
 import pandas as pd
 
 RESAMPLES = 2000
+CURVE_RESAMPLES = (
+    500  # of which the flexible curve is drawn, and what is measured from it: slow, and rough anyhow
+)
 UNDEFINED = 0.05  # an interval is not given if the measure is undefined in a larger share of the resamples
 _CELLS = 100_000  # resamples x rows at a time: what stays in the cache of one core
 

@@ -20,7 +20,8 @@ AT_THRESHOLD = ("sensitivity", "specificity", "ppv", "npv")
 
 
 class Meaning(NamedTuple):
-    """best : `higher`, `lower`, or the value that is right. scale : what the value is multiplied by to be shown."""
+    """best : `higher`, `lower`, the value that is right, or nothing where that depends. scale : what the value is
+    multiplied by to be shown."""
 
     label: str
     best: str | float
@@ -28,8 +29,12 @@ class Meaning(NamedTuple):
     scale: float = 1.0
     digits: int = 2
 
-    def shown(self, value: float) -> str:
-        return "" if not np.isfinite(value) else f"{self.scale * value:.{self.digits}f}"
+    def shown(self, value: float, more: int = 0) -> str:
+        """Without the unit; more : digits beyond the usual."""
+        if not np.isfinite(value):
+            return ""
+        text = f"{self.scale * value:.{self.digits + more}f}"
+        return text.removeprefix("-") if float(text) == 0.0 else text
 
 
 def _percent(label: str, best: str | float, digits: int = 1) -> Meaning:
@@ -54,11 +59,11 @@ MEANINGS: dict[str, Meaning] = {
     "sd_ln_error": _percent("SD of error of ln weight", "lower"),
     "mean_error_g": Meaning("mean error", 0.0, "g", digits=0),
     "slope": Meaning("slope, observed on predicted", 1.0),
-    "crps": Meaning("CRPS of ln weight", "lower", digits=4),
-    "pinball": Meaning("quantile score of ln weight", "lower", digits=4),
-    **{f"coverage_{100 * c:g}": _percent(f"in the {100 * c:g} % interval", c, 0) for c in COVERED},
+    "crps": _percent("CRPS of ln weight", "lower", 2),
+    "pinball": _percent("quantile score of ln weight", "lower", 2),
+    **{f"coverage_{100 * c:g}": _percent(f"weights in the {100 * c:g} % interval", c, 0) for c in COVERED},
     **{
-        f"width_{100 * c:g}": Meaning(f"width of the {100 * c:g} % interval", "lower", "g", digits=0)
+        f"width_{100 * c:g}": Meaning(f"width of the {100 * c:g} % interval", "", "g", digits=0)
         for c in COVERED
     },
 }
@@ -74,12 +79,10 @@ def meaning(name: str) -> Meaning:
 
 
 def of_rows(
-    rows: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS, *, curve: bool = True
+    rows: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS
 ) -> Callable[[np.ndarray | None], Draws]:
-    """Every measure of one model's rows of one outcome, as a function of how often each row counts.
-
-    rows : used ones of `table.accept`. curve : with the distances from the flexible curve. The function takes
-    (..., row), or None for once each.
+    """Every measure of one model's rows of one outcome, but those of `of_curve`, as a function of how often each row
+    counts: (..., row), or None for once each. rows : used ones of `table.accept`.
     """
     if (rows["outcome"] == WEIGHT).all():
         return _of_weights(rows)
@@ -95,12 +98,20 @@ def of_rows(
             "calibration_intercept": m.calibration_intercept(p, y, times),
             "calibration_slope": m.calibration_slope(p, y, times),
         }
-        if curve:
-            found |= dict(zip(("ici", "e50", "e90"), m.calibration_distance(p, y, times), strict=True))
         for t in thresholds:
             at = m.flagged(p, y, t, times)
             found |= {f"{kind}_at_{100 * t:g}": getattr(at, kind) for kind in AT_THRESHOLD}
         return found
+
+    return every
+
+
+def of_curve(rows: pd.DataFrame) -> Callable[[np.ndarray | None], Draws]:
+    """ICI, E50 and E90 of a yes/no outcome, likewise."""
+    p, y = rows["p"].to_numpy(), rows["y"].to_numpy()
+
+    def every(times: np.ndarray | None) -> Draws:
+        return dict(zip(("ici", "e50", "e90"), m.calibration_distance(p, y, times), strict=True))
 
     return every
 

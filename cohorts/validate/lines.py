@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cohorts.validate.bootstrap import Draws, Resamples, interval, resampled
-from cohorts.validate.catalogue import THRESHOLDS, of_rows
+from cohorts.validate.bootstrap import CURVE_RESAMPLES, Draws, Resamples, interval, resampled
+from cohorts.validate.catalogue import THRESHOLDS, of_curve, of_rows
 from cohorts.validate.table import events
 
 #: estimand to model: of what; versus: another model or `rest`, then the value is a difference; stratum and level: empty
@@ -44,10 +44,14 @@ def scored(
     *,
     curve: bool = True,
 ) -> Scored:
-    """rows : of one case and model. curve : with ICI, E50 and E90, which take most of the time."""
-    every = of_rows(rows, thresholds, curve=curve)
-    value = {k: float(v) for k, v in every(None).items()}
-    return Scored(value, resampled(every, resamples.times(rows["woman"])), len(rows), events(rows))
+    """rows : of one case and model. curve : with ICI, E50 and E90 of chances, over `CURVE_RESAMPLES`."""
+    every, times, n = of_rows(rows, thresholds), resamples.times(rows["woman"]), events(rows)
+    value, draws = dict(every(None)), resampled(every, times)
+    if curve and n is not None:
+        away = of_curve(rows)
+        value |= away(None)
+        draws |= resampled(away, times[:CURVE_RESAMPLES])
+    return Scored({k: float(v) for k, v in value.items()}, draws, len(rows), n)
 
 
 def lines(case: dict[str, str], model: str, found: Scored, **more: Any) -> list[dict[str, Any]]:

@@ -63,8 +63,8 @@ def accept(table: pd.DataFrame) -> Accepted:
     for why, bad in _against(rows):
         reason = reason.mask(bad & (reason == ""), why)
     among = rows[reason == ""]
-    disagree = among.groupby(["woman", "as_of", "outcome"])["y"].transform("nunique") > 1
-    reason[among.index[disagree]] = "models do not agree on what happened"
+    disagree = among.groupby(["woman", "outcome"])["y"].transform("nunique") > 1
+    reason[among.index[disagree]] = "rows do not agree on what happened"
     good = reason == ""
     if not good.any():
         raise UnusableInput(

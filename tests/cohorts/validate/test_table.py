@@ -67,11 +67,12 @@ def test_both_rows_of_a_duplicate_go():
     assert found.counts == {"duplicate: which is meant is not known": 2} and len(found.used) == 19
 
 
-def test_models_must_agree_on_what_happened():
-    ours, theirs = good(), good().assign(model="EFW centile")
+def test_rows_of_a_woman_must_agree_on_what_happened():
+    """Whichever model, as-of and estimand they are of."""
+    ours, theirs = good(), good().assign(model="EFW centile", as_of="28+0", estimand="given the day of birth")
     theirs.loc[7, "y"] = 1.0 - theirs.loc[7, "y"]
     found = accept(pd.concat([ours, theirs]))
-    assert found.counts == {"models do not agree on what happened": 2} and len(found.used) == 38
+    assert found.counts == {"rows do not agree on what happened": 2} and len(found.used) == 38
 
 
 def test_every_row_is_used_or_rejected():
