@@ -11,6 +11,7 @@ import typer
 from cohorts.calibrate import cli as calibrate
 from cohorts.individuals import cli as individuals
 from cohorts.simulate_cli import SIMULATE_HELP, simulate
+from cohorts.validate import cli as validate
 
 DONE, UNUSABLE, USAGE = 0, 1, 2
 
@@ -39,6 +40,7 @@ def register(app: typer.Typer) -> None:
     group.command("evidence", help=_EVIDENCE_HELP)(evidence)
     group.command("individuals", help=individuals.HELP)(individuals.individuals)
     group.command("calibrate", help=calibrate.HELP)(calibrate.calibrate)
+    group.command("validate", help=validate.HELP)(validate.validate)
     app.add_typer(group, name="cohort")
 
 

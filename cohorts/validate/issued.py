@@ -8,6 +8,7 @@ no clinic does; it also dates a pregnancy that nothing but biometry dates.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import zlib
 from collections.abc import Iterator, Sequence
@@ -33,27 +34,29 @@ from twin.growth_standards import birthweight_from_z, range_days
 from twin.inference.calibrate import Posterior
 from twin.inference.priors import Prior
 from twin.inference.stream import Entry, calibrate_stream
-from twin.record import PatientRecord, scope_gate
+from twin.record import COLUMNS, PatientRecord, empty_table, scope_gate
 from twin.risk.outcomes import Z_10, Z_90, birth_weight_quantiles, exceeds, large, small
 from twin.settings import SiteSettings
 from twin.timeline import gestational_day
 
 GIVEN, FORECAST = ESTIMANDS
-TWIN = "twin"
+TWIN, PRIOR_ALONE = "twin", "population prior"
 _Q = list(QUANTILES.values())
 
 
 @dataclass(frozen=True)
 class Question:
-    """One forecast to be issued. record : whole; of it only what was known on `on` is used. label : of the as-of."""
+    """One forecast to be issued. record : whole; of it only what was known on `on` is used. label : of the as-of.
+    model : the twin, or the prior without her glucose and scans."""
 
     record: PatientRecord
     on: date
     label: str
+    model: str = TWIN
 
     @property
     def name(self) -> str:
-        return f"{self.record.pseudonym} {self.label}"
+        return f"{self.record.pseudonym} {self.label} {self.model}"
 
 
 class Birth(NamedTuple):
@@ -65,8 +68,8 @@ class Birth(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """rows : of `table`. inputs : what comparators may use, one row for each estimand. ok : whether the fit says it can
-    be trusted."""
+    """rows : of `table`. inputs : what comparators may use, one row for each estimand; of the twin alone. ok : whether
+    the fit says it can be trusted."""
 
     question: Question
     rows: list[dict[str, Any]]
@@ -138,6 +141,12 @@ def _ready(q: Question, settings: SiteSettings) -> _Ready | LeftOut:
                 "born-outside",
                 f"by the dating known then she gave birth on day {born}, which is not forecast.",
             )
+        if q.model == PRIOR_ALONE:
+            if known.facts.dating_method in UNDATED:
+                return no(
+                    "undated", "only her scans date the pregnancy, and the prior alone does not use them."
+                )
+            known = dataclasses.replace(known, **{t: empty_table(t) for t in COLUMNS})
         data = [encode(known, day, standard=settings.growth_standard)]
         if known.facts.dating_method in UNDATED:
             data.append(encode(known, day, standard=settings.growth_standard, birth_day=float(born)))
@@ -173,7 +182,8 @@ def _fits(entries: list[Entry], prior: Prior, settings: SiteSettings) -> Iterato
 def _answer(b: _Ready, fits: list[Posterior], settings: SiteSettings, draws: int, seed: int) -> Answer:
     rows: list[dict[str, Any]] = []
     inputs: list[dict[str, Any]] = []
-    strata = strata_of(b.known, b.birth.sex, b.day, b.born_day)
+    hers = b.question.model == TWIN
+    strata = strata_of(b.known, b.birth.sex, b.day, b.born_day) if hers else {}
     for estimand, posterior in ((FORECAST, fits[0]), (GIVEN, fits[-1])):
         key = jax.random.fold_in(jax.random.key(seed), _number(b.question.name))
         plan = plan_of("as_now", b.known, b.day, None)
@@ -186,10 +196,12 @@ def _answer(b: _Ready, fits: list[Posterior], settings: SiteSettings, draws: int
             "woman": b.question.record.pseudonym,
             "as_of": b.question.label,
             "estimand": estimand,
-            "model": TWIN,
+            "model": b.question.model,
         }
         found = _rows(born, day, b.birth, b.born_day, b.known, settings)
         rows += [{**key_of, **row, **strata} for row in found]
+        if not hers:
+            continue
         mine = inputs_of(b.known, b.day, b.born_day, float(np.median(expected)), settings.growth_standard)
         happened = {r["outcome"]: r["y"] for r in found}
         inputs.append({**{k: key_of[k] for k in ("woman", "as_of", "estimand")}, **mine, **happened})

@@ -66,6 +66,19 @@ def load_mapping(path: Path) -> dict[str, Any]:
     return found
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV table (plain or .gz), every column as text.
+
+    Raises : UnusableInput "unreadable".
+    """
+    try:
+        return pd.read_csv(path, dtype=str)
+    except (OSError, ValueError, pd.errors.ParserError) as why:
+        raise UnusableInput(
+            "unreadable", f"{path.name} cannot be read as CSV ({why}). Nothing was read."
+        ) from why
+
+
 def records_of(table: pd.DataFrame, mapping: Mapping[str, Any]) -> tuple[list[PatientRecord], list[LeftOut]]:
     """One record for each row, and the rows that give none, with the reason.
 
