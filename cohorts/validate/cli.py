@@ -148,7 +148,7 @@ def _validate(
         )  # fmt: skip
         task = bar.add_task("judging", total=None)
         left_out += issued.left_out
-        _, told = judge(issued, out, data=data, births=births, say=lambda _: bar.advance(task))  # type: ignore[arg-type]
+        judge(issued, out, data=data, births=births, say=lambda _: bar.advance(task))  # type: ignore[arg-type]
     table = pd.DataFrame([(x.who, x.code, x.message) for x in left_out], columns=["who", "code", "message"])
     table.to_csv(out / "left_out.csv", index=False)
     return {

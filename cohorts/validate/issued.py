@@ -237,13 +237,13 @@ def _rows(
     dated = known.facts.dating_method not in UNDATED
     if dated and birth.sex in ("male", "female") and first <= born_day <= last:
         for name, of, z in (("lga", large, Z_90), ("sga", small, Z_10)):
-            p = np.asarray(of(born, day, reference, known.facts.fetal_sex))
+            each = np.asarray(of(born, day, reference, known.facts.fetal_sex))
             chart = float(
                 birthweight_from_z(z, float(born_day), int(birth.sex == "male"), standard=reference)
             )
             y = birth.weight_g > chart if name == "lga" else birth.weight_g < chart
-            if np.isfinite(p).any():
-                found.append({"outcome": name, "p": float(np.nanmean(p)), "y": float(y)})
+            if np.isfinite(each).any():
+                found.append({"outcome": name, "p": float(np.nanmean(each)), "y": float(y)})
     return found
 
 

@@ -67,8 +67,8 @@ def as_of_label(text: str) -> str | int:
 def questions(
     records: Sequence[PatientRecord], as_ofs: Sequence[str | int], models: Sequence[str] = (TWIN, PRIOR_ALONE)
 ) -> tuple[list[Question], list[LeftOut]]:
-    """One for each woman, day and model, by her pseudonym. The day of an as-of is set by the dating of the whole record:
-    it says when she is asked about, not what the twin is told."""
+    """One for each woman, day and model, by her pseudonym. The day of an as-of is set by the dating of the whole
+    record: it says when she is asked about, not what the twin is told."""
     found, left_out = [], []
     for record in sorted(records, key=lambda r: r.pseudonym):
         if birth_of(record) is None:
