@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from cohorts.calibrate import cli as calibrate
+from cohorts.forecasts import cli as forecasts
 from cohorts.individuals import cli as individuals
 from cohorts.simulate_cli import SIMULATE_HELP, simulate
-from cohorts.validate import cli as validate
 
 DONE, UNUSABLE, USAGE = 0, 1, 2
 
@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
     group.command("evidence", help=_EVIDENCE_HELP)(evidence)
     group.command("individuals", help=individuals.HELP)(individuals.individuals)
     group.command("calibrate", help=calibrate.HELP)(calibrate.calibrate)
-    group.command("validate", help=validate.HELP)(validate.validate)
+    group.command("validate", help=forecasts.HELP)(forecasts.validate)
     app.add_typer(group, name="cohort")
 
 

@@ -112,7 +112,7 @@ def _validate(
     seed: int,
     workers: int,
 ) -> dict[str, Any]:
-    from cohorts.validate.run import as_of_label, questions
+    from cohorts.forecasts.run import as_of_label, questions
 
     days = [as_of_label(a) for a in as_ofs]
     from scenarios.cli import start_engine
@@ -125,8 +125,8 @@ def _validate(
     from rich.progress import Progress
 
     from cohorts.calibrate.read import read_cohort
-    from cohorts.validate.mapping import load_mapping, read_table, records_of
-    from cohorts.validate.run import issue, judge
+    from cohorts.forecasts.mapping import load_mapping, read_table, records_of
+    from cohorts.forecasts.run import issue, judge
     from scenarios.engine import with_settings
     from twin.inference.priors import DEFAULT_PRIOR, load_prior
     from twin.settings import SiteSettings

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from cohorts.calibrate.read import LeftOut
-from cohorts.validate.inputs import inputs_of, strata_of
+from cohorts.forecasts.inputs import inputs_of, strata_of
 from cohorts.validate.table import ESTIMANDS, LIMITS_G, QUANTILES, WEIGHT
 from scenarios.strategies import plan_of
 from twin.encode import UNDATED, efw_of_scan, encode

@@ -17,9 +17,9 @@ import pandas as pd
 
 from cohorts.calibrate.read import LeftOut
 from cohorts.evidence.run import source_hash
+from cohorts.forecasts.issued import PRIOR_ALONE, TWIN, Answer, Question, answers, birth_of
 from cohorts.validate.comparators import COMPARATORS, cross_validated
 from cohorts.validate.evaluate import Evaluation, Settings, evaluate
-from cohorts.validate.issued import PRIOR_ALONE, TWIN, Answer, Question, answers, birth_of
 from cohorts.validate.report import write
 from scenarios.cli import start_engine
 from twin.errors import UnusableInput
