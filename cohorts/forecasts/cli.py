@@ -27,7 +27,7 @@ Examples:
   gdm-twin cohort validate records/ --out out/validation --births real --data "St Anne, 2024, all GDM"
   gdm-twin cohort validate records/ --out out/validation --as-of 30+0 --as-of 36+0 --births real --data "St Anne"
   gdm-twin cohort validate scans.csv --mapping scans.toml --as-of last-scan --out out/scans --births real --data "Scans"
-  gdm-twin cohort validate out/cohort/fhir --out out/sim --births simulated --data "1000 women of the own generator"
+  gdm-twin cohort validate out/cohort/fhir --outcomes out/cohort/outcomes --out out/sim --births simulated --data "own"
 
 Forecasts are issued as of each day from what was known then, nothing later. Each is judged twice: as a forecast, and
 given the day of birth, which no clinic knows. Comparators (estimated weight and its centile, regressions, a Gaussian
@@ -57,6 +57,9 @@ def validate(
         list[str] | None,
         typer.Option("--as-of", help="Weeks, as 36 or 36+0, or last-scan; repeatable. Without: 36+0."),
     ] = None,
+    outcomes: Annotated[
+        Path | None, typer.Option("--outcomes", help="Folder of births, files named as those of SOURCE.")
+    ] = None,
     mapping: Annotated[
         Path | None, typer.Option("--mapping", help="What the columns of a CSV table are: TOML.")
     ] = None,
@@ -77,8 +80,8 @@ def validate(
     started = time.monotonic()
     try:
         told = _validate(
-            source, out, births.value, data, as_of or ["36+0"], mapping, prior, growth_standard, lga_reference,
-            draws, seed, workers,
+            source, outcomes, out, births.value, data, as_of or ["36+0"], mapping, prior, growth_standard,
+            lga_reference, draws, seed, workers,
         )  # fmt: skip
     except TwinError as why:
         typer.echo(f"error ({why.code}): {why}", err=True)
@@ -100,6 +103,7 @@ def validate(
 
 def _validate(
     source: Path,
+    outcomes: Path | None,
     out: Path,
     births: str,
     data: str,
@@ -124,9 +128,9 @@ def _validate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from cohorts.calibrate.read import read_cohort
     from cohorts.forecasts.mapping import load_mapping, read_table, records_of
     from cohorts.forecasts.run import issue, judge
+    from cohorts.forecasts.source import read_with_outcomes
     from scenarios.engine import with_settings
     from twin.inference.priors import DEFAULT_PRIOR, load_prior
     from twin.settings import SiteSettings
@@ -136,7 +140,7 @@ def _validate(
     if mapping is not None:
         records, left_out = records_of(read_table(source), load_mapping(mapping))
     else:
-        found = read_cohort(source)
+        found = read_with_outcomes(source, outcomes)
         records, left_out = [r for r, _ in found.records], list(found.left_out)
     asked, without = questions(records, days)
     left_out += without

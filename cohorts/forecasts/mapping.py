@@ -150,26 +150,25 @@ def _record(name: str, row: Mapping[str, Any], mapping: Mapping[str, Any]) -> Pa
 
 
 def _glucose(name: str, row: Mapping[str, Any], test: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = []
-    loaded = test.get("kind") == "ogtt"
-    for minute in (0, 60, 120):
-        value = _number(row, test.get(f"at_{minute}"), f"at_{minute}")
-        if value is not None:
-            found.append(
-                _at(
-                    round(7.0 * test["week"]),
-                    8.0 + minute / 60.0,
-                    value_mg_dl=value,
-                    kind="ogtt" if loaded else "lab",
-                    relation="" if loaded else "fasting",
-                    minutes_post_load=float(minute) if loaded else math.nan,
-                    load_g=float(test["load_g"]) if loaded else math.nan,
-                    censor="",
-                    device="",
-                    source=f"{name}/{test['week']}/{minute}",
-                )
-            )
-    return found
+    """Of a tolerance test with its fasting value alone, a laboratory value."""
+    values = {m: _number(row, test.get(f"at_{m}"), f"at_{m}") for m in (0, 60, 120)}
+    loaded = test.get("kind") == "ogtt" and any(values[m] is not None for m in (60, 120))
+    return [
+        _at(
+            round(7.0 * test["week"]),
+            8.0 + minute / 60.0,
+            value_mg_dl=value,
+            kind="ogtt" if loaded else "lab",
+            relation="" if loaded else "fasting",
+            minutes_post_load=float(minute) if loaded else math.nan,
+            load_g=float(test["load_g"]) if loaded else math.nan,
+            censor="",
+            device="",
+            source=f"{name}/{test['week']}/{minute}",
+        )
+        for minute, value in values.items()
+        if value is not None
+    ]
 
 
 def _facts(row: Mapping[str, Any], facts: Mapping[str, Any]) -> list[Statement]:
