@@ -11,7 +11,6 @@ from scipy import integrate
 from scipy.special import ndtr
 
 from cohorts.forecasts.issued import (
-    FORECAST,
     PRIOR_ALONE,
     TWIN,
     LeftOut,
