@@ -32,7 +32,7 @@ def test_normal_scores_are_those_of_the_error_models():
     x = (value - 0.2) / 0.1
     wanted = {
         SpotError: np.sign(x) * stats.norm.isf(stats.t.sf(np.abs(x), 4)),
-        ScanError: np.sign(x) * stats.norm.isf(stats.t.sf(np.abs(x) / 0.9, 6)),
+        ScanError: np.sign(x) * stats.norm.isf(stats.t.sf(np.abs(x) / np.sqrt(2.0 / 3.0), 6)),
         OgttError: x,
     }
     for error, scores in wanted.items():

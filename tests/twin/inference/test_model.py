@@ -1,6 +1,7 @@
 """The one model: numpyro's density, the engine's own, and the derivatives agree."""
 
 import dataclasses
+import math
 
 import equinox as eqx
 import jax
@@ -48,7 +49,7 @@ def test_densities_are_those_of_the_error_models(data, everything):
 
     laws = {
         "spot_glucose": lambda m, s: t(4, m, s),
-        "biometry": lambda m, s: t(6, m, 0.9 * s),
+        "biometry": lambda m, s: t(6, m, math.sqrt(2.0 / 3.0) * s),
         "ogtt": lambda m, s: norm(m, s),
     }
     found = readings(data)
