@@ -43,7 +43,15 @@ Exit codes: 0 done; 1 nothing usable; 2 wrong usage; 3 done in part (women were 
 """
 
 #: reasons that are her own, not a fault: exit code 0 holds beside them
-HER_OWN = ("no-birth", "born-before", "no-such-day", "out-of-scope", "undated", "born-outside")
+HER_OWN = (
+    "no-birth",
+    "born-before",
+    "no-such-day",
+    "out-of-scope",
+    "undated",
+    "prior-undated",
+    "born-outside",
+)
 
 
 def validate(
@@ -85,7 +93,7 @@ def validate(
         )  # fmt: skip
     except TwinError as why:
         typer.echo(f"error ({why.code}): {why}", err=True)
-        raise typer.Exit(USAGE if why.code in ("bad-as-of", "bad-mapping") else UNUSABLE) from why
+        raise typer.Exit(USAGE if why.code in ("bad-as-of", "bad-mapping", "no-data") else UNUSABLE) from why
     told["seconds"] = round(time.monotonic() - started, 1)
     lost = told.pop("in_part")
     if as_json:
@@ -117,8 +125,13 @@ def _validate(
     workers: int,
 ) -> dict[str, Any]:
     from cohorts.forecasts.run import as_of_label, questions
+    from twin.errors import UnusableInput
 
     days = [as_of_label(a) for a in as_ofs]
+    if not data.strip():
+        raise UnusableInput(
+            "no-data", "--data is empty; expected which women these are. Nothing was forecast."
+        )
     from scenarios.cli import start_engine
 
     start_engine()

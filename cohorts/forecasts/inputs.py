@@ -13,9 +13,7 @@ from twin.physiology.fetus import MEASURES
 from twin.record import PatientRecord
 
 
-def inputs_of(
-    known: PatientRecord, day: float, born_day: int, expected_day: float, standard: str
-) -> dict[str, float]:
+def inputs_of(known: PatientRecord, born_day: int, expected_day: float, standard: str) -> dict[str, float]:
     """Columns of `comparators.INPUTS` of her last scan and of herself; NaN where not known. expected_day : of birth."""
     f = known.facts
     found = {

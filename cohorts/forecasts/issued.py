@@ -30,12 +30,20 @@ from twin.fhir import known_at
 from twin.forecast import BIRTH_RESIDUAL_SD
 from twin.forecast import run as run_forecast
 from twin.forecast.ensemble import FIRST_DAY, LAST_DAY
-from twin.growth_standards import birthweight_from_z, range_days
 from twin.inference.calibrate import Posterior
 from twin.inference.priors import Prior
 from twin.inference.stream import Entry, calibrate_stream
 from twin.record import COLUMNS, PatientRecord, empty_table, scope_gate
-from twin.risk.outcomes import Z_10, Z_90, birth_weight_quantiles, exceeds, large, small
+from twin.risk.outcomes import (
+    SEX_CODE,
+    Z_10,
+    Z_90,
+    birth_weight_quantiles,
+    chart_limit_g,
+    exceeds,
+    large,
+    small,
+)
 from twin.settings import SiteSettings
 from twin.timeline import gestational_day
 
@@ -89,7 +97,7 @@ def answers(
     questions: Sequence[Question], prior: Prior, settings: SiteSettings, *, draws: int = 500, seed: int = 0
 ) -> list[Answer | LeftOut]:
     """Each question's rows, or why there are none, in order; the same questions together give the same bits."""
-    asked = [_ready(q, settings) for q in questions]
+    asked = [_ready(q, settings, seed) for q in questions]
     fits = _fits([e for r in asked if isinstance(r, _Ready) for e in r.entries], prior, settings)
     found: list[Answer | LeftOut] = []
     for r in asked:
@@ -117,17 +125,17 @@ class _Ready:
     entries: tuple[Entry, ...]  # one fit for both estimands, or one each where the birth dates the pregnancy
 
 
-def _ready(q: Question, settings: SiteSettings) -> _Ready | LeftOut:
+def _ready(q: Question, settings: SiteSettings, seed: int = 0) -> _Ready | LeftOut:
     def no(code: str, why: str) -> LeftOut:
         return LeftOut(q.name, code, why)
 
     birth = birth_of(q.record)
     if birth is None:
         return no("no-birth", "no day or no weight of birth is recorded, so nothing can be compared.")
-    if birth.on <= q.on:
+    if birth.on < q.on:
         return no("born-before", f"she gave birth before the day of the forecast ({q.label}).")
     try:
-        known = known_at(q.record, q.on)
+        known = known_at(_unborn(q.record), q.on)
         lmp = known.facts.lmp_equivalent
         if lmp is None:
             return no("undated", "nothing known by then dates the pregnancy.")
@@ -144,19 +152,28 @@ def _ready(q: Question, settings: SiteSettings) -> _Ready | LeftOut:
         if q.model == PRIOR_ALONE:
             if known.facts.dating_method in UNDATED:
                 return no(
-                    "undated", "only her scans date the pregnancy, and the prior alone does not use them."
+                    "prior-undated",
+                    "only her scans date the pregnancy, and the prior alone does not use them.",
                 )
             known = dataclasses.replace(known, **{t: empty_table(t) for t in COLUMNS})
         data = [encode(known, day, standard=settings.growth_standard)]
         if known.facts.dating_method in UNDATED:
             data.append(encode(known, day, standard=settings.growth_standard, birth_day=float(born)))
-        key = jax.random.key(_number(q.name))
+        key = jax.random.fold_in(jax.random.key(seed), _number(q.name))
         entries = tuple(Entry(q.record.pseudonym, key, d, day) for d in data)
         return _Ready(q, known, day, birth, born, entries)
     except TwinError as why:
         return no(why.code, str(why))
     except Exception as why:  # one woman's fault must not stop the others
         return no("unexpected", f"her record could not be used ({type(why).__name__}: {why}).")
+
+
+def _unborn(record: PatientRecord) -> PatientRecord:
+    """Without the birth, which may fall on the day of the forecast."""
+    of_birth = ("delivery_day", "birth_weight_g", "newborn_sex")
+    facts = dataclasses.replace(record.facts, delivery_day=None, birth_weight_g=None, newborn_sex=None)
+    history = tuple(s for s in record.history if s.name not in of_birth)
+    return dataclasses.replace(record, facts=facts, history=history)
 
 
 def _number(name: str) -> int:
@@ -185,13 +202,13 @@ def _answer(b: _Ready, fits: list[Posterior], settings: SiteSettings, draws: int
     hers = b.question.model == TWIN
     strata = strata_of(b.known, b.birth.sex, b.day, b.born_day) if hers else {}
     for estimand, posterior in ((FORECAST, fits[0]), (GIVEN, fits[-1])):
-        key = jax.random.fold_in(jax.random.key(seed), _number(b.question.name))
+        key = jax.random.fold_in(b.entries[0].key, 1)  # apart from that of the fit
         plan = plan_of("as_now", b.known, b.day, None)
         forecast = run_forecast(key, posterior, b.known, [plan], draws=draws, settings=settings, seed=seed)
         weight = forecast.dataset["fetal_weight_g"].values[0].astype(float)
         expected = forecast.dataset["delivery_day"].values[0].astype(int)
         day = np.full(len(weight), b.born_day) if estimand == GIVEN else expected
-        born = weight[np.arange(len(weight)), np.clip(day, FIRST_DAY, LAST_DAY) - FIRST_DAY]
+        born = weight[np.arange(len(weight)), day - FIRST_DAY]
         key_of = {
             "woman": b.question.record.pseudonym,
             "as_of": b.question.label,
@@ -202,7 +219,7 @@ def _answer(b: _Ready, fits: list[Posterior], settings: SiteSettings, draws: int
         rows += [{**key_of, **row, **strata} for row in found]
         if not hers:
             continue
-        mine = inputs_of(b.known, b.day, b.born_day, float(np.median(expected)), settings.growth_standard)
+        mine = inputs_of(b.known, b.born_day, float(np.median(expected)), settings.growth_standard)
         happened = {r["outcome"]: r["y"] for r in found}
         inputs.append({**{k: key_of[k] for k in ("woman", "as_of", "estimand")}, **mine, **happened})
     return Answer(b.question, rows, inputs, all(f.calibration.ok for f in fits))
@@ -233,16 +250,12 @@ def _rows(
         p = float(exceeds(born, limit).mean())
         found.append({"outcome": name, "p": p, "y": float(birth.weight_g > limit)})
     reference = settings.lga_reference
-    first, last = range_days(reference)
-    dated = known.facts.dating_method not in UNDATED
-    if dated and birth.sex in ("male", "female") and first <= born_day <= last:
+    if known.facts.dating_method not in UNDATED and birth.sex in SEX_CODE:
         for name, of, z in (("lga", large, Z_90), ("sga", small, Z_10)):
+            ((_, chart),) = chart_limit_g(np.array(born_day), z, reference, birth.sex)
             each = np.asarray(of(born, day, reference, known.facts.fetal_sex))
-            chart = float(
-                birthweight_from_z(z, float(born_day), int(birth.sex == "male"), standard=reference)
-            )
             y = birth.weight_g > chart if name == "lga" else birth.weight_g < chart
-            if np.isfinite(each).any():
+            if np.isfinite(chart) and np.isfinite(each).any():
                 found.append({"outcome": name, "p": float(np.nanmean(each)), "y": float(y)})
     return found
 

@@ -24,12 +24,15 @@ from cohorts.validate.report import write
 from scenarios.cli import start_engine
 from twin.errors import UnusableInput
 from twin.inference.priors import Prior
-from twin.record import PatientRecord
+from twin.record import COLUMNS, PatientRecord
 from twin.settings import SiteSettings
 from twin.timeline import date_of, weeks_and_days
 
 BATCH = 64  # questions; part of what decides the last digits of a result, so a constant
 LAST_SCAN = "last scan"
+#: of numbers by which women are grouped: kg/m2 (WHO classes), years, days
+EDGES = {"bmi": (18.5, 25.0, 30.0), "age": (25.0, 35.0), "days_to_birth": (15.0, 43.0)}
+STRATA = (*EDGES, "parity", "sex", "treatment", "hypertension", "gdm", "device", "data")
 MODELS = {
     TWIN: "this software, from what was known of her on the day",
     PRIOR_ALONE: "this software without her glucose, scans and treatment: her age, height, BMI, parity and conditions",
@@ -97,7 +100,7 @@ def _on(record: PatientRecord, as_of: str | int) -> date | None:
         lmp = record.facts.lmp_equivalent
         return None if lmp is None else date_of(as_of, lmp)
     scans = record.biometry["time_local"]
-    before = scans[scans < pd.Timestamp(birth.on)]
+    before = scans[scans < pd.Timestamp(birth.on) + pd.Timedelta(days=1)]
     return before.max().date() if len(before) else None
 
 
@@ -171,15 +174,7 @@ def _plain(x: object) -> Any:
 
 def _hash_of(record: PatientRecord) -> str:
     """Of what is in the record, for those that come from no file."""
-    tables = (
-        record.glucose,
-        record.biometry,
-        record.insulin,
-        record.medication,
-        record.meals,
-        record.weights,
-    )
-    text = "".join(t.to_csv(index=False) for t in tables) + repr(record.facts)
+    text = "".join(getattr(record, t).to_csv(index=False) for t in COLUMNS) + repr(record.facts)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -199,9 +194,12 @@ def judge(
     if not len(issued.predictions):
         first = issued.left_out[0].message if issued.left_out else "no woman was asked about"
         raise UnusableInput("nothing-usable", f"no forecast could be issued: {first} Nothing was judged.")
+    # a group of all women is none
+    same = [c for c in issued.predictions if c in STRATA and issued.predictions[c].nunique() < 2]
+    predictions = issued.predictions.drop(columns=same)
     compared = cross_validated(issued.inputs)
-    every = pd.concat([issued.predictions, compared.predictions], ignore_index=True)
-    found = evaluate(every, settings or Settings(), say)
+    every = pd.concat([predictions, compared.predictions], ignore_index=True)
+    found = evaluate(every, settings or Settings(edges=EDGES), say)
     what = {**MODELS, **{c.name: c.what for c in COMPARATORS.values()}}
     told = write(found, out, data=data, births=births, models=what, left_out=compared.left_out)
     return found, told

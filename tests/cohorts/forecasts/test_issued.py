@@ -89,6 +89,7 @@ def test_nothing_later_is_used(standard_women):
         glucose=shifted(record.glucose, "value_mg_dl"),
         biometry=shifted(record.biometry, "value"),
     )
+    assert isinstance(_ready(Question(with_birth(record, AS_OF), on, "x"), SiteSettings()).entries, tuple)
     mine, theirs = (_ready(Question(r, on, "x"), SiteSettings()) for r in (record, other))
     for a, b in zip(*(jax.tree.leaves(r.entries[0].data) for r in (mine, theirs)), strict=True):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
