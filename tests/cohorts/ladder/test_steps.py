@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from cohorts.ladder.steps import MATTERS, TOGETHER
+from cohorts.evidence.rules import load_rules
+from cohorts.ladder.steps import HEADLINE, MATTERS, TOGETHER
 
 
 @pytest.mark.slow
@@ -21,3 +22,8 @@ def test_a_design_left_out_does_not_depend_on_the_number(design):
 def test_every_number_matters_to_a_design():
     names = {d.name for d in TOGETHER.designs}
     assert all(set(designs) & names for designs in MATTERS.values())
+
+
+def test_rows_that_count_more_are_rows():
+    known = set(load_rules()) | {"US-MEAN", "US-SD", "US-GDM"}
+    assert set(HEADLINE) <= known
